@@ -1,0 +1,44 @@
+//! `mingcha check`: everything wrong with rules and contracts, at once and without data.
+
+use mingcha_rules::diagnostic::{Diagnostic, Level};
+use serde_json::json;
+
+use super::Context;
+use crate::args::{Check, Format};
+use crate::exit::{Exit, Outcome};
+use crate::packs::{Named, Shelf};
+use crate::render::count;
+
+pub(super) fn run(context: &Context, args: &Check) -> Outcome {
+    let named = Named::find(&args.paths)?;
+    let mut shelf = Shelf::over(context, &args.packs, named.sources.clone());
+    shelf.settle();
+    let planned = mingcha_engine::check_sql(&shelf.library);
+    let library = &shelf.library;
+    let n = |files: &mut dyn Iterator<Item = String>| files.filter(|file| named.holds(file)).count() as u64;
+    let rules = n(&mut library
+        .rules
+        .iter()
+        .map(|r| r.file.clone())
+        .chain(library.left_out.iter().map(|r| r.file.clone())));
+    let views = n(&mut library.views.iter().map(|v| v.file.clone()));
+    let contracts =
+        n(&mut library.contracts.iter().filter_map(|c| library.contract_place(&c.name, "name").file));
+    let mut faults: Vec<Diagnostic> = shelf.faults.into_iter().chain(planned).collect();
+    faults.retain(|f| f.place.file.as_deref().is_none_or(|file| named.holds(file)));
+    faults.dedup();
+    let errors = faults.iter().filter(|f| f.level == Level::Error).count() as u64;
+    let warnings = faults.len() as u64 - errors;
+    let screen = &context.screen;
+    if args.shape.format == Format::Json {
+        screen.json(&json!({"rules": rules, "views": views, "contracts": contracts, "errors": errors, "warnings": warnings, "diagnostics": faults}));
+    } else {
+        screen.diagnostics(&faults);
+        let (rules, views, contracts) = (count(rules), count(views), count(contracts));
+        screen.line(match screen.lang {
+            mingcha_rules::Lang::Zh => format!("已检查规则 {rules} 条、共享视图 {views} 个、数据契约 {contracts} 个：错误 {errors} 处，警告 {warnings} 处"),
+            mingcha_rules::Lang::En => format!("checked {rules} rules, {views} shared views, {contracts} contracts: {errors} errors, {warnings} warnings"),
+        });
+    }
+    Ok(if errors > 0 { Exit::Rules } else { Exit::Done })
+}

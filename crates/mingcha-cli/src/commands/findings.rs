@@ -1,0 +1,257 @@
+//! `mingcha findings`: lists of findings, one finding with its evidence, and the answer to "why this person,
+//! or why not". Masked unless the reader is an investigator.
+
+use std::collections::BTreeMap;
+
+use mingcha_ledger::explain::{Answer, Verdict};
+use mingcha_ledger::{Masker, Profile, RunFolder, Style, explain_finding, explain_person};
+use mingcha_rules::diagnostic::Diagnostic;
+use mingcha_rules::finding::Finding;
+use mingcha_rules::text::Lang;
+use serde_json::json;
+
+use super::{Context, export};
+use crate::args::{Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, Packs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::packs::Shelf;
+use crate::render::{Table, count, yuan};
+
+/// Digits of a finding id that lists show; enough to name one.
+const SHOWN_DIGITS: usize = 12;
+
+pub(super) fn run(context: &Context, args: &Findings) -> Outcome {
+    match &args.verb {
+        FindingsVerb::List(args) => list(context, args),
+        FindingsVerb::Show(args) => show(context, args),
+        FindingsVerb::Explain(args) => explain(context, args),
+    }
+}
+
+fn list(context: &Context, args: &FindingsList) -> Outcome {
+    let run = export::open(context, &args.from)?;
+    let shelf = Shelf::open(context, &Packs { rules: None, datasets: None });
+    let profile = export::profile(context, &args.from);
+    let masker = Masker::new(profile, &shelf.library.contracts);
+    let mut findings = read(run.findings())?;
+    let least = args.severity.map(super::run::severity);
+    findings.retain(|f| {
+        (args.rule.is_empty() || args.rule.contains(&f.rule_id))
+            && least.is_none_or(|least| f.severity >= least)
+            && args
+                .area
+                .as_ref()
+                .is_none_or(|area| f.area_code.as_ref().is_some_and(|code| code.starts_with(area.as_str())))
+    });
+    // Gravest first: the top of the list is where to begin.
+    findings.sort_by(|a, b| {
+        (b.severity, &a.rule_id, &a.subject_id, &a.finding_id).cmp(&(
+            a.severity,
+            &b.rule_id,
+            &b.subject_id,
+            &b.finding_id,
+        ))
+    });
+    if profile == Profile::Public {
+        counts(context, &findings, args.shape.format);
+        return Ok(Exit::Done);
+    }
+    let all = findings.len();
+    if args.limit > 0 {
+        findings.truncate(args.limit);
+    }
+    let findings: Vec<Finding> = findings.iter().map(|f| masker.finding(f)).collect();
+    if args.shape.format == Format::Json {
+        context.screen.json(&findings);
+        return Ok(Exit::Done);
+    }
+    context.screen.table(&rows(context, &findings));
+    let (shown, all) = (count(findings.len() as u64), count(all as u64));
+    context.screen.line(match context.screen.lang {
+        Lang::Zh => format!("共 {all} 条线索，显示 {shown} 条"),
+        Lang::En => format!("{all} findings, {shown} shown"),
+    });
+    Ok(Exit::Done)
+}
+
+fn rows(context: &Context, findings: &[Finding]) -> Table {
+    let screen = &context.screen;
+    let mut table = Table::new([
+        screen.say("编号", "id"),
+        screen.say("规则", "rule"),
+        screen.say("级别", "severity"),
+        screen.say("对象", "subject"),
+        screen.say("姓名", "name"),
+        screen.say("区划", "area"),
+        screen.say("#金额（元）", "#yuan at risk"),
+        screen.say("说明", "message"),
+    ]);
+    for finding in findings {
+        table.row([
+            finding.finding_id.chars().take(SHOWN_DIGITS).collect(),
+            finding.rule_id.clone(),
+            super::severity_word(context, finding.severity).to_owned(),
+            finding.subject_id.clone(),
+            finding.subject_name.clone().unwrap_or_default(),
+            finding.area_code.clone().unwrap_or_default(),
+            finding.amount_fen.map(yuan).unwrap_or_default(),
+            screen.text(&finding.message).to_owned(),
+        ]);
+    }
+    table
+}
+
+/// Findings by rule and severity, for those who may not see cases.
+fn counts(context: &Context, findings: &[Finding], format: Format) {
+    let screen = &context.screen;
+    let mut counts: BTreeMap<(&str, _), u64> = BTreeMap::new();
+    for finding in findings {
+        *counts.entry((&finding.rule_id, finding.severity)).or_default() += 1;
+    }
+    if format == Format::Json {
+        let rows: Vec<_> = counts
+            .iter()
+            .map(|((rule, severity), n)| json!({"rule_id": rule, "severity": severity, "findings": n}))
+            .collect();
+        screen.json(&rows);
+        return;
+    }
+    let mut table = Table::new([
+        screen.say("规则", "rule"),
+        screen.say("级别", "severity"),
+        screen.say("#线索", "#findings"),
+    ]);
+    for ((rule, severity), n) in counts {
+        table.row([rule.to_owned(), super::severity_word(context, severity).to_owned(), count(n)]);
+    }
+    screen.table(&table);
+}
+
+fn show(context: &Context, args: &FindingsShow) -> Outcome {
+    let run = export::open(context, &args.from)?;
+    let finding = named(&run, &args.id)?.ok_or_else(|| nothing(&args.id))?;
+    about_finding(
+        context,
+        &run,
+        &finding.finding_id,
+        &Asked { from: &args.from, packs: &Packs { rules: None, datasets: None }, format: args.shape.format },
+    )
+}
+
+fn explain(context: &Context, args: &FindingsExplain) -> Outcome {
+    let run = export::open(context, &args.from)?;
+    let asked = Asked { from: &args.from, packs: &args.packs, format: args.shape.format };
+    match named(&run, &args.id)? {
+        Some(finding) => about_finding(context, &run, &finding.finding_id, &asked),
+        None => about_person(context, &run, &args.id, &asked),
+    }
+}
+
+/// What the verbs that explain have in common.
+struct Asked<'a> {
+    from: &'a crate::args::FromRun,
+    packs: &'a Packs,
+    format: Format,
+}
+
+/// The finding whose id begins with `id`, if `id` looks like one. Two of them are wrong usage.
+fn named(run: &RunFolder, id: &str) -> Result<Option<Finding>, Failure> {
+    let id = id.trim().to_ascii_lowercase();
+    let looks_like_id = (6..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if !looks_like_id {
+        return Ok(None);
+    }
+    let mut found = read(run.findings())?;
+    found.retain(|f| f.finding_id.starts_with(&id));
+    if found.len() > 1 {
+        return Err(Failure::usage(Diagnostic::error(
+            "MC086",
+            format!("有 {} 条线索的编号以此开头，请多写几位", found.len()),
+            format!("{} findings begin like this; give more digits", found.len()),
+        )));
+    }
+    Ok(found.pop())
+}
+
+fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &Asked<'_>) -> Outcome {
+    let shelf = Shelf::open(context, asked.packs);
+    let profile = cases_only(context, asked)?;
+    let contracts = &shelf.library.contracts;
+    let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
+    let explanation =
+        read(explain_finding(run, finding_id, &rules))?.masked(&Masker::new(profile, contracts));
+    if asked.format == Format::Json {
+        context.screen.json(&json!({"finding": explanation.finding, "outcome": explanation.outcome, "as_of": explanation.as_of, "excused": explanation.excused}));
+    } else {
+        context.screen.line(explanation.render(contracts, context.screen.lang, Style::Plain).trim_end());
+    }
+    Ok(Exit::Done)
+}
+
+fn about_person(context: &Context, run: &RunFolder, id: &str, asked: &Asked<'_>) -> Outcome {
+    let shelf = Shelf::open(context, asked.packs);
+    let profile = cases_only(context, asked)?;
+    let contracts = &shelf.library.contracts;
+    let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
+    // A person is asked for by any spelling of the number; accounts and damaged numbers are taken as written.
+    let number = mingcha_intake::identity::normalise(id)
+        .map_or_else(|_| id.trim().to_owned(), |identity| identity.as_str().to_owned());
+    let explanation = read(explain_person(run, &rules, &number))?.masked(&Masker::new(profile, contracts));
+    if asked.format == Format::Json {
+        let answers: Vec<_> = explanation.answers.iter().map(answer).collect();
+        context.screen.json(&json!({"subject_id": explanation.subject_id, "run_id": explanation.run_id, "as_of": explanation.as_of, "rules": answers}));
+    } else {
+        context.screen.line(explanation.render(contracts, context.screen.lang, Style::Plain).trim_end());
+    }
+    Ok(Exit::Done)
+}
+
+fn answer(answer: &Answer) -> serde_json::Value {
+    let mut out = json!({"rule_id": answer.rule_id, "title": answer.title, "remarks": answer.remarks});
+    let (word, more) = match &answer.verdict {
+        Verdict::Flagged { findings, excused } => {
+            ("flagged", json!({"findings": findings, "excused": excused}))
+        }
+        Verdict::Mentioned(findings) => ("mentioned", json!({"findings": findings})),
+        Verdict::Excused(excused) => ("excused", json!({"excused": excused})),
+        Verdict::NoFact => ("no_fact", json!({})),
+        Verdict::NoAnswer(kind, reason) => ("no_answer", json!({"outcome": kind, "reason": reason})),
+        Verdict::NotRun => ("not_run", json!({})),
+    };
+    out["verdict"] = json!(word);
+    if let (Some(out), Some(more)) = (out.as_object_mut(), more.as_object()) {
+        out.extend(more.clone());
+    }
+    out
+}
+
+/// Single cases are not for the public.
+fn cases_only(context: &Context, asked: &Asked<'_>) -> Result<Profile, Failure> {
+    match export::profile(context, asked.from) {
+        Profile::Public => Err(Failure::usage(Diagnostic::error(
+            "MC086",
+            "`--profile public` 只能看统计，不能看个案",
+            "`--profile public` sees counts and no single case",
+        ))),
+        profile => Ok(profile),
+    }
+}
+
+fn nothing(id: &str) -> Failure {
+    // The word may be somebody's number: it is not repeated.
+    let digits = id.trim().len();
+    Failure::usage(
+        Diagnostic::error(
+            "MC086",
+            format!("没有编号以所给 {digits} 位开头的线索"),
+            format!("no finding begins with the {digits} characters given"),
+        )
+        .with_help(
+            "用 `mingcha findings list` 查看编号；查人用 `mingcha findings explain`",
+            "`mingcha findings list` shows the ids; for a person use `mingcha findings explain`",
+        ),
+    )
+}
+
+fn read<T>(result: Result<T, Diagnostic>) -> Result<T, Failure> {
+    result.map_err(|fault| Failure::inputs(vec![fault]))
+}

@@ -1,0 +1,394 @@
+//! `mingcha run`: the rules over a store (or over extracts, through a temporary store), into a run folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use mingcha_engine::{RunOptions, RunReport};
+use mingcha_intake::{Store, Tables};
+use mingcha_ledger::{InputFile, Manifest, RunRecord, RunWriter};
+use mingcha_rules::diagnostic::Diagnostic;
+use mingcha_rules::finding::OutcomeKind;
+use mingcha_rules::rule::Severity;
+use mingcha_rules::text::{Lang, Text};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{Context, prepare};
+use crate::args::{Format, Power, Run, Scope, SeverityArg};
+use crate::config;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::lock::Lock;
+use crate::packs::Shelf;
+use crate::progress::Bars;
+use crate::render::{Table, count, yuan};
+
+pub(super) fn run(context: &Context, args: &Run) -> Outcome {
+    let scope = &args.scope;
+    let as_of = config::as_of(&context.config, scope.as_of.as_deref())?;
+    let out = context.config.needed("paths.run", "--out", args.out.as_deref())?;
+    let fail_on = context.config.choice("fail_on", args.fail_on);
+    let mut shelf = Shelf::open(context, &scope.packs);
+    shelf.settle();
+    let only = shelf.only(&scope.only)?.unwrap_or_default();
+    let _lock = Lock::take(&out)?;
+    // Asked before the work, so that a place that cannot be used is known at once.
+    let mut writer = RunWriter::create(&out).map_err(unwritable)?;
+    let bars = Bars::new(context, context.shows_progress(scope.shape.format));
+    let source = Source::open(context, scope, &shelf, beside(&out), &bars)?;
+    let job = Job { shelf: &shelf, as_of, only, power: &scope.power };
+    let (report, record) = job.run(context, &source.store, &bars)?;
+    let manifest = writer.write(&record).map_err(unwritable)?;
+    context.interrupt.check()?;
+    writer.commit().map_err(unwritable)?;
+    let exit = ending(&report, fail_on);
+    show(
+        context,
+        &shelf,
+        &Shown { report: &report, manifest: &manifest, out: &out, exit, format: scope.shape.format },
+    );
+    Ok(exit)
+}
+
+pub(super) fn unwritable(fault: Diagnostic) -> Failure {
+    // A place that is somebody else's folder is wrong usage; everything else is the disk.
+    let exit = if fault.code == "MC802" { Exit::Usage } else { Exit::Internal };
+    Failure::new(exit, fault)
+}
+
+/// The folder that `out` lies in: the same disk, and somebody looks there.
+fn beside(out: &Path) -> PathBuf {
+    out.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// A store, and the temporary folder it lies in where it was made for this run only.
+pub(super) struct Source {
+    pub(super) store: Arc<Store>,
+    _temporary: Option<TempDir>,
+}
+
+impl Source {
+    /// The store that `scope` names, or one made from its extracts below `near`.
+    pub(super) fn open(
+        context: &Context,
+        scope: &Scope,
+        shelf: &Shelf,
+        near: PathBuf,
+        bars: &Bars,
+    ) -> Result<Self, Failure> {
+        let (store, temporary) = match (&scope.store, &scope.data) {
+            (Some(store), _) => (store.clone(), None),
+            (None, Some(data)) => {
+                let temporary = tempfile::Builder::new()
+                    .prefix(".mingcha-store-")
+                    .tempdir_in(&near)
+                    .map_err(|e| Failure::disk(&near, &e))?;
+                let store = temporary.path().join("store");
+                let prepared =
+                    prepare::into_store(context, shelf, data, &store, &scope.intake, &scope.power, bars)?;
+                if scope.shape.format == Format::Human {
+                    context.screen.diagnostics(&prepared.warnings);
+                }
+                (store, Some(temporary))
+            }
+            (None, None) => (context.config.needed("paths.store", "--store", None)?, None),
+        };
+        let store = Store::open(&store).map_err(|fault| Failure::inputs(vec![fault]))?;
+        same_contracts(&store, shelf)?;
+        Ok(Self { store: Arc::new(store), _temporary: temporary })
+    }
+}
+
+/// A store that was typed by other contracts than the rules were checked against would give wrong answers.
+fn same_contracts(store: &Store, shelf: &Shelf) -> Result<(), Failure> {
+    let differs = |name: &str| {
+        let (Some(then), Some(now)) =
+            (store.contracts().iter().find(|c| c.name == name), shelf.library.contract(name))
+        else {
+            return false;
+        };
+        let typed =
+            |c: &mingcha_rules::Contract| c.fields.iter().map(|f| (f.name.clone(), f.ty)).collect::<Vec<_>>();
+        typed(then) != typed(now) || then.person != now.person || then.versions != now.versions
+    };
+    let faults: Vec<Diagnostic> = store
+        .manifest()
+        .datasets
+        .keys()
+        .filter(|name| differs(name))
+        .map(|name| {
+            Diagnostic::error(
+                "MC087",
+                format!("数据仓整理时，`{name}` 用的是另一版数据契约"),
+                format!("the store was prepared with another contract of `{name}`"),
+            )
+            .in_file(store.path().display())
+            .with_help("请重新运行 `mingcha prepare`", "run `mingcha prepare` again")
+        })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::inputs(faults)) }
+}
+
+/// What is to be run.
+pub(super) struct Job<'a> {
+    pub(super) shelf: &'a Shelf,
+    pub(super) as_of: NaiveDate,
+    pub(super) only: Vec<String>,
+    pub(super) power: &'a Power,
+}
+
+impl Job<'_> {
+    /// The engine's options for this job.
+    pub(super) fn options(&self, context: &Context) -> Result<RunOptions, Failure> {
+        let mut options = RunOptions::new(self.as_of);
+        options.only = self.only.clone();
+        options.threads = context.config.count("threads", self.power.threads)?.unwrap_or_else(cores);
+        options.memory = context.config.size("memory", self.power.memory.as_deref())?;
+        options.params = context.config.params.clone();
+        Ok(options)
+    }
+
+    /// Runs and gathers what the ledger keeps.
+    pub(super) fn run(
+        &self,
+        context: &Context,
+        store: &Arc<Store>,
+        bars: &Bars,
+    ) -> Result<(RunReport, RunRecord), Failure> {
+        let parameters = self.parameters(context)?;
+        let options = self.options(context)?;
+        let started = now();
+        let tables: Arc<dyn Tables> = Arc::<Store>::clone(store);
+        let result = mingcha_engine::run(&tables, &self.shelf.library, &options, bars);
+        bars.clear();
+        context.interrupt.check()?;
+        let report = result.map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
+        let record = RunRecord {
+            engine: format!("mingcha {}", env!("CARGO_PKG_VERSION")),
+            as_of: self.as_of.to_string(),
+            started,
+            ended: now(),
+            parameters,
+            inputs: inputs(store),
+            environment: BTreeMap::from([
+                ("threads".to_owned(), options.threads.to_string()),
+                ("memory".to_owned(), options.memory.map_or_else(String::new, |m| m.to_string())),
+            ]),
+            findings: report.findings.clone(),
+            excused: report.excused.clone(),
+            outcomes: report.outcomes.clone(),
+        };
+        Ok((report, record))
+    }
+
+    /// The parameters in force, checked: a parameter that no rule has is wrong configuration.
+    fn parameters(&self, context: &Context) -> Result<BTreeMap<String, BTreeMap<String, String>>, Failure> {
+        let set = &context.config.params;
+        let mut faults = Vec::new();
+        for id in set.keys() {
+            let known = self.shelf.library.rule(id).is_some()
+                || self.shelf.library.left_out.iter().any(|r| r.id == *id);
+            if !known {
+                faults.extend(self.shelf.unknown(id).diagnostics);
+            }
+        }
+        let mut out = BTreeMap::new();
+        let none = BTreeMap::new();
+        for rule in
+            self.shelf.library.rules.iter().filter(|r| self.only.is_empty() || self.only.contains(&r.rule.id))
+        {
+            let own = set.get(&rule.rule.id).unwrap_or(&none);
+            if let Err(wrong) = rule.effective_params(own) {
+                faults.extend(wrong);
+                continue;
+            }
+            let values = rule
+                .rule
+                .params
+                .iter()
+                .map(|(name, p)| (name.clone(), scalar(own.get(name).unwrap_or(&p.default))));
+            out.insert(rule.rule.id.clone(), values.collect());
+        }
+        if faults.is_empty() { Ok(out) } else { Err(Failure { exit: Exit::Usage, diagnostics: faults }) }
+    }
+}
+
+fn scalar(value: &mingcha_rules::rule::Scalar) -> String {
+    use mingcha_rules::rule::Scalar::{Bool, Int, Text};
+    match value {
+        Bool(value) => value.to_string(),
+        Int(value) => value.to_string(),
+        Text(value) => value.clone(),
+    }
+}
+
+fn inputs(store: &Store) -> Vec<InputFile> {
+    let of = |f: &mingcha_intake::InputFile| InputFile {
+        dataset: f.dataset.clone(),
+        path: f.path.clone(),
+        bytes: f.bytes,
+        rows: f.rows,
+        sha256: f.sha256.clone(),
+    };
+    store.manifest().files.iter().map(of).collect()
+}
+
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The only use of the clock: when a run began and ended, for its manifest.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the rim: what a manifest says of the run itself, and no rule sees"
+)]
+fn now() -> String {
+    DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The exit code of a run that was written.
+pub(super) fn ending(report: &RunReport, fail_on: Option<SeverityArg>) -> Exit {
+    let of_rules = report.outcomes.iter().map(|o| match o.outcome {
+        OutcomeKind::Found | OutcomeKind::Clean => Exit::Done,
+        OutcomeKind::Failed => Exit::Rules,
+        OutcomeKind::Held => Exit::Held,
+        OutcomeKind::NotEvaluated => Exit::Inputs,
+    });
+    let limit = fail_on.map(severity);
+    let passed = report.findings.iter().any(|f| limit.is_some_and(|limit| f.severity >= limit));
+    Exit::first(of_rules.chain(passed.then_some(Exit::Threshold)))
+}
+
+pub(super) fn severity(word: SeverityArg) -> Severity {
+    match word {
+        SeverityArg::Info => Severity::Info,
+        SeverityArg::Low => Severity::Low,
+        SeverityArg::Medium => Severity::Medium,
+        SeverityArg::High => Severity::High,
+        SeverityArg::Critical => Severity::Critical,
+    }
+}
+
+struct Shown<'a> {
+    report: &'a RunReport,
+    manifest: &'a Manifest,
+    out: &'a Path,
+    exit: Exit,
+    format: Format,
+}
+
+fn show(context: &Context, shelf: &Shelf, shown: &Shown<'_>) {
+    let screen = &context.screen;
+    let (report, out) = (shown.report, shown.out.display());
+    if shown.format == Format::Json {
+        screen.json(&json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
+            "counts": shown.manifest.counts, "rules": report.outcomes}));
+        return;
+    }
+    screen.diagnostics(&shelf.faults);
+    screen.table(&outcomes(context, report));
+    remarks(context, report);
+    let total: i64 = report.findings.iter().filter_map(|f| f.amount_fen).sum();
+    screen.line(totals(screen.lang, report.findings.len() as u64, total));
+    screen.line("");
+    screen.line(screen.say(
+        &format!("结果：{out}\n下一步：mingcha findings list --run {out}\n        mingcha export --run {out} --out DIR"),
+        &format!("written to: {out}\nnext: mingcha findings list --run {out}\n      mingcha export --run {out} --out DIR"),
+    ));
+}
+
+fn totals(lang: Lang, findings: u64, fen: i64) -> String {
+    match lang {
+        Lang::Zh => format!("共 {} 条线索，涉及金额 {} 元", count(findings), yuan(fen)),
+        Lang::En => format!("{} findings, {} yuan at risk", count(findings), yuan(fen)),
+    }
+}
+
+/// One row per rule.
+fn outcomes(context: &Context, report: &RunReport) -> Table {
+    let screen = &context.screen;
+    let mut table = Table::new([
+        screen.say("规则", "rule"),
+        screen.say("名称", "title"),
+        screen.say("结果", "outcome"),
+        screen.say("#候选", "#candidates"),
+        screen.say("#排除", "#excluded"),
+        screen.say("#线索", "#findings"),
+        screen.say("#金额（元）", "#yuan at risk"),
+    ]);
+    for outcome in &report.outcomes {
+        table.row([
+            outcome.rule_id.clone(),
+            screen.text(&outcome.title).to_owned(),
+            super::outcome_word(outcome.outcome, screen.lang).to_owned(),
+            count(outcome.candidates),
+            count(outcome.excluded.values().sum()),
+            count(outcome.findings),
+            yuan(outcome.amount_fen),
+        ]);
+    }
+    table
+}
+
+/// Reasons and warnings, each once, with the rules it is about.
+pub(super) fn remarks(context: &Context, report: &RunReport) {
+    let screen = &context.screen;
+    let mut said: BTreeMap<(u8, &str), Vec<&str>> = BTreeMap::new();
+    for outcome in &report.outcomes {
+        let kind = u8::from(!matches!(outcome.outcome, OutcomeKind::Failed));
+        let reasons = outcome.reason.iter().map(|t: &Text| (kind, screen.text(t)));
+        for remark in reasons.chain(outcome.warnings.iter().map(|t| (2, screen.text(t)))) {
+            said.entry(remark).or_default().push(&outcome.rule_id);
+        }
+    }
+    for ((kind, text), rules) in said {
+        let weight = match kind {
+            0 => screen.say("失败", "failed"),
+            1 => screen.say("说明", "note"),
+            _ => screen.say("提醒", "warning"),
+        };
+        let rules = rules.join(screen.say("、", ", "));
+        screen.line(
+            screen.say(&format!("{weight}：{text}（{rules}）"), &format!("{weight}: {text} ({rules})")),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(kinds: &[OutcomeKind]) -> RunReport {
+        let outcome = |kind: &OutcomeKind| mingcha_rules::Outcome {
+            rule_id: "PEN-01".to_owned(),
+            rule_version: 1,
+            title: Text::default(),
+            rule_hash: String::new(),
+            outcome: *kind,
+            reason: None,
+            warnings: Vec::new(),
+            candidates: 0,
+            excluded: BTreeMap::new(),
+            findings: 0,
+            amount_fen: 0,
+            rows_read: 0,
+            seconds: 0.0,
+            peak_memory: 0,
+            shard_local: true,
+            not_local_because: None,
+        };
+        RunReport { outcomes: kinds.iter().map(outcome).collect(), ..RunReport::default() }
+    }
+
+    #[test]
+    fn a_run_ends_as_its_worst_rule_did() {
+        use OutcomeKind::{Clean, Failed, Found, Held, NotEvaluated};
+        assert_eq!(ending(&report(&[Found, Clean]), None), Exit::Done);
+        assert_eq!(ending(&report(&[Found, Held]), None), Exit::Held);
+        assert_eq!(ending(&report(&[Held, NotEvaluated]), None), Exit::Inputs);
+        assert_eq!(ending(&report(&[NotEvaluated, Failed, Found]), None), Exit::Rules);
+        assert_eq!(ending(&report(&[Found]), Some(SeverityArg::Critical)), Exit::Done);
+    }
+}

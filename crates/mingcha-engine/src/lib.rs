@@ -1,0 +1,24 @@
+//! Rules over data, on Apache DataFusion: plans the rules of a library, walks the shards of prepared tables,
+//! gathers findings. Same inputs, same rules, same `as_of`: the same findings, whatever the number of workers
+//! and shards. Refuses to know: the clock, the ledger of past runs, files and formats, terminals.
+
+mod check;
+mod context;
+mod examples;
+mod functions;
+mod gather;
+mod local;
+mod names;
+mod plan;
+mod planned;
+mod program;
+mod report;
+mod run;
+mod sql;
+mod tables;
+
+pub use check::check_sql;
+pub use examples::{ExampleResult, test_examples};
+pub use planned::{PlannedInput, PlannedRule, plan};
+pub use report::{RunOptions, RunProgress, RunReport, Silent};
+pub use run::run;

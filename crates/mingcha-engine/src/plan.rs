@@ -1,0 +1,223 @@
+//! From SQL text to an executable plan: the catalogue of tables, planning, and the refusals that need types.
+//! Knows no rule file (faults carry a place inside the piece of SQL, its owner adds the file) and no data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, ExprSchema, Spans};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use futures::executor::block_on;
+use mingcha_intake::{Tables, builtin_schema, sql_schema};
+use mingcha_rules::Contract;
+
+use crate::context::{self, Budget, Session};
+use crate::local::{self, Spread, TableSpread};
+use crate::sql::SqlFault;
+use crate::tables::SlotTable;
+
+/// Tables that are in every store without a contract.
+pub(crate) const BUILTIN: &[&str] = &["persons", "rejects"];
+
+/// A session with its tables.
+pub(crate) struct Catalog {
+    pub session: Session,
+    tables: BTreeMap<String, Arc<SlotTable>>,
+    spread: TableSpread,
+}
+
+impl Catalog {
+    /// A catalogue of the datasets of `contracts` and the built-in tables. `source` only serves estimates.
+    pub(crate) fn new(contracts: &[Contract], source: Option<&dyn Tables>, budget: &Budget) -> Result<Self, DataFusionError> {
+        let mut catalog = Self { session: context::open(budget)?, tables: BTreeMap::new(), spread: BTreeMap::new() };
+        let per_shard = |name: &str| {
+            let source = source?;
+            let rows = usize::try_from(source.rows(name)?).ok()?;
+            Some(rows / source.n_shards().max(1))
+        };
+        for contract in contracts {
+            catalog.define(&contract.name, sql_schema(contract), Some(contract.person.is_some()), per_shard(&contract.name))?;
+        }
+        for name in BUILTIN {
+            if let Some(schema) = builtin_schema(name) {
+                catalog.define(name, schema, Some(*name == "persons"), per_shard(name))?;
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// Adds a table. `by_person`: `Some(true)` rows lie by person, `Some(false)` the same in every shard, `None`
+    /// known only after all shards.
+    pub(crate) fn define(&mut self, name: &str, schema: SchemaRef, by_person: Option<bool>, estimate: Option<usize>) -> Result<Arc<SlotTable>, DataFusionError> {
+        let table = Arc::new(SlotTable::new(name, schema, estimate));
+        self.session.ctx.deregister_table(name)?;
+        #[expect(clippy::disallowed_methods, reason = "the catalogue is where tables are registered")]
+        self.session.ctx.register_table(name, Arc::clone(&table) as _)?;
+        self.tables.insert(name.to_owned(), Arc::clone(&table));
+        match by_person {
+            Some(by_person) => self.spread.insert(name.to_owned(), by_person),
+            None => self.spread.remove(name),
+        };
+        Ok(table)
+    }
+
+    /// The table called `name`.
+    pub(crate) fn table(&self, name: &str) -> Option<&SlotTable> {
+        self.tables.get(name).map(Arc::as_ref)
+    }
+}
+
+/// A plan, and what can be read off it.
+pub(crate) struct Compiled {
+    pub physical: Arc<dyn ExecutionPlan>,
+    pub schema: SchemaRef,
+    pub spread: Spread,
+    /// Columns that the plan reads: table -> names.
+    pub columns: BTreeMap<String, BTreeSet<String>>,
+    /// Rows to expect, where the plan can tell.
+    pub estimate: Option<usize>,
+    /// The optimised logical plan, as text.
+    pub explain: String,
+}
+
+/// Plans a bound statement. Faults are those that need types: unknown columns, text compared with numbers,
+/// floating point, joins that are not on equality.
+pub(crate) fn compile(catalog: &Catalog, statement: Statement) -> Result<Compiled, Vec<SqlFault>> {
+    let state = catalog.session.ctx.state();
+    let plan = block_on(state.statement_to_plan(DfStatement::Statement(Box::new(statement)))).map_err(|e| vec![planning_fault(&e)])?;
+    let analysed = state
+        .analyzer()
+        .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+        .map_err(|e| vec![planning_fault(&e)])?;
+    let mut faults = implicit_casts(&analysed);
+    let optimised = state.optimize(&plan).map_err(|e| vec![planning_fault(&e)])?;
+    let physical = block_on(state.query_planner().create_physical_plan(&optimised, &state)).map_err(|e| vec![planning_fault(&e)])?;
+    faults.extend(forbidden_operators(physical.as_ref()));
+    if !faults.is_empty() {
+        faults.dedup();
+        return Err(faults);
+    }
+    let estimate = estimated_rows(&physical);
+    Ok(Compiled {
+        schema: physical.schema(),
+        estimate,
+        spread: local::spread(&optimised, &catalog.spread),
+        columns: columns_read(&optimised),
+        explain: optimised.display_indent().to_string(),
+        physical,
+    })
+}
+
+fn estimated_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    let statistics = datafusion::physical_plan::statistics::StatisticsContext::new()
+        .compute(plan.as_ref(), &datafusion::physical_plan::statistics::StatisticsArgs::new())
+        .ok()?;
+    statistics.num_rows.get_value().copied()
+}
+
+/// A planner's error as a fault; its place is kept where the planner knows it.
+pub(crate) fn planning_fault(error: &DataFusionError) -> SqlFault {
+    let text = error.strip_backtrace();
+    let text = text.lines().next().unwrap_or_default();
+    let text = ["Error during planning: ", "Schema error: ", "SQL error: ", "Diagnostics: "].iter().fold(text, |t, prefix| t.strip_prefix(prefix).unwrap_or(t));
+    let mut fault = SqlFault::new("MC203", format!("查询无法编制：{text}"), format!("the query cannot be planned: {text}"));
+    fault.at = error.diagnostic().and_then(|d| d.span).map(|s| (s.start.line, s.start.column));
+    fault
+}
+
+/// Comparisons that only work because a text is turned into a number (or the reverse), and floating point.
+fn implicit_casts(plan: &LogicalPlan) -> Vec<SqlFault> {
+    let mut faults = Vec::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        let Ok(schema) = merged_schema(node) else { return Ok(TreeNodeRecursion::Continue) };
+        for expr in node.expressions() {
+            expr.apply(|e| {
+                if let Expr::BinaryExpr(binary) = e
+                    && is_comparison(binary.op)
+                    && let Some(name) = [binary.left.as_ref(), binary.right.as_ref()].into_iter().find_map(|side| crossed(side, &schema))
+                {
+                    faults.push(
+                        SqlFault::new("MC204", format!("比较时 `{name}` 被悄悄换了类型（文本与数字）"), format!("comparing `{name}` silently turns text into a number or a number into text"))
+                            .help("代码是文本，写成 '110' 这样带引号的值", "codes are text: write '110' in quotes"),
+                    );
+                }
+                if let Ok(DataType::Float16 | DataType::Float32 | DataType::Float64) = e.get_type(&schema) {
+                    faults.push(
+                        SqlFault::new("MC245", format!("`{e}` 是浮点数：次序不同，合计就不同"), format!("`{e}` is floating point, whose sums depend on row order"))
+                            .help("用整数或 decimal", "use whole numbers or decimal"),
+                    );
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if let Err(error) = walked {
+        faults.push(planning_fault(&error));
+    }
+    faults
+}
+
+fn merged_schema(node: &LogicalPlan) -> Result<datafusion::common::DFSchema, DataFusionError> {
+    let mut schema = datafusion::common::DFSchema::empty();
+    for input in node.inputs() {
+        schema.merge(input.schema());
+    }
+    if node.inputs().is_empty() {
+        schema.merge(node.schema());
+    }
+    Ok(schema)
+}
+
+fn is_comparison(op: Operator) -> bool {
+    matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+}
+
+/// The column under a cast between text and number.
+fn crossed(expr: &Expr, schema: &dyn ExprSchema) -> Option<String> {
+    let Expr::Cast(Cast { expr: inner, field }) = expr else { return None };
+    let Expr::Column(column) = inner.as_ref() else { return None };
+    let from = inner.get_type(schema).ok()?;
+    let to = field.data_type();
+    let _: &Spans = &column.spans;
+    ((is_text(&from) && to.is_numeric()) || (from.is_numeric() && is_text(to))).then(|| column.name.clone())
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// Operators that give wrong rows under memory pressure, or that compare everything with everything
+/// (apache/datafusion#22641, #24745).
+fn forbidden_operators(plan: &dyn ExecutionPlan) -> Vec<SqlFault> {
+    let mut faults: Vec<SqlFault> = plan.children().into_iter().flat_map(|c| forbidden_operators(c.as_ref())).collect();
+    if matches!(plan.name(), "NestedLoopJoinExec" | "CrossJoinExec" | "PiecewiseMergeJoinExec") {
+        faults.push(
+            SqlFault::new("MC205", "查询要把两张表的每一行两两比较", "the plan compares every row of one table with every row of another")
+                .help("加上 a.pid = b.pid 这样的等值条件", "add an equality such as a.pid = b.pid"),
+        );
+    }
+    faults
+}
+
+fn columns_read(plan: &LogicalPlan) -> BTreeMap<String, BTreeSet<String>> {
+    let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let set = columns.entry(scan.table_name.table().to_owned()).or_default();
+            let fields = scan.source.schema();
+            match &scan.projection {
+                Some(indices) => set.extend(indices.iter().map(|i| fields.field(*i).name().clone())),
+                None => set.extend(fields.fields().iter().map(|f| f.name().clone())),
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    columns
+}

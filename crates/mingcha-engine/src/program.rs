@@ -1,0 +1,268 @@
+//! The rules of a run, compiled: which views and rules there are, in which order, on which rows they work.
+//! Every worker compiles the same library into its own session, so that plans never cross threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use chrono::NaiveDate;
+use mingcha_intake::Tables;
+use mingcha_rules::library::{LoadedRule, LoadedView};
+use mingcha_rules::rule::Scalar;
+use mingcha_rules::{Library, ParamValue};
+
+use crate::context::Budget;
+use crate::functions;
+use crate::local::Spread;
+use crate::plan::{self, Catalog, Compiled};
+use crate::sql::{self, Scope, SqlFault};
+use crate::tables::SlotTable;
+
+/// Name under which a rule's own candidates stand while its counter-evidence is gathered.
+pub(crate) const CANDIDATES: &str = "candidates";
+/// Prefix of the columns that say whether an exclusion holds.
+pub(crate) const EXCLUSION: &str = "__x";
+
+/// On which rows something works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Shard by shard.
+    Local,
+    /// Once over everything, before the shards: it reads datasets only.
+    Before,
+    /// Once over everything, after the shards; and why.
+    After(String),
+}
+
+/// A compiled view.
+pub(crate) struct ViewPlan {
+    pub name: String,
+    pub compiled: Compiled,
+    pub place: Place,
+}
+
+/// A compiled rule.
+pub(crate) struct RulePlan {
+    pub id: String,
+    /// The candidates with one column per row exclusion.
+    pub candidates: Compiled,
+    /// Columns of the candidates as the rule's SQL names them.
+    pub schema: SchemaRef,
+    /// Where the candidates left stand while counter-evidence is gathered.
+    pub slot: Arc<SlotTable>,
+    pub counters: Vec<Compiled>,
+    pub place: Place,
+    /// Views that it reads, directly or not.
+    pub views: BTreeSet<String>,
+}
+
+/// A compiled library.
+pub(crate) struct Program {
+    pub catalog: Catalog,
+    pub views: Vec<ViewPlan>,
+    pub rules: Vec<RulePlan>,
+    /// Rules that could not be compiled.
+    pub broken: BTreeMap<String, Vec<PieceFault>>,
+    /// Views that could not be compiled.
+    pub broken_views: BTreeMap<String, Vec<PieceFault>>,
+}
+
+/// A fault in a piece of a rule or view: `sql`, `exclusions[1].when`, `measures.months` ...
+#[derive(Debug, Clone)]
+pub(crate) struct PieceFault {
+    pub path: String,
+    pub fault: SqlFault,
+}
+
+/// What to compile.
+pub(crate) struct Order<'a> {
+    pub library: &'a Library,
+    /// Ids of the rules.
+    pub rules: &'a BTreeSet<String>,
+    /// Absent: planning without data.
+    pub tables: Option<&'a dyn Tables>,
+    pub as_of: NaiveDate,
+    /// Parameters set by the workspace: rule id -> name -> value.
+    pub params: &'a BTreeMap<String, BTreeMap<String, Scalar>>,
+    pub budget: Budget,
+}
+
+impl Program {
+    /// Compiles the rules of `order` and the views they need.
+    pub(crate) fn new(order: &Order<'_>) -> Result<Self, datafusion::common::DataFusionError> {
+        let catalog = Catalog::new(&order.library.contracts, order.tables, &order.budget)?;
+        let mut program = Self { catalog, views: Vec::new(), rules: Vec::new(), broken: BTreeMap::new(), broken_views: BTreeMap::new() };
+        let selected: Vec<&LoadedRule> = order.library.rules.iter().filter(|r| order.rules.contains(&r.rule.id)).collect();
+        let needed: BTreeSet<&str> =
+            selected.iter().flat_map(|r| order.library.needed_views(r)).map(|v| v.view.name.as_str()).collect();
+        for view in order.library.views.iter().filter(|v| needed.contains(v.view.name.as_str())) {
+            program.add_view(order, view)?;
+        }
+        for rule in selected {
+            match program.compile_rule(order, rule) {
+                Ok(plan) => program.rules.push(plan),
+                Err(faults) => {
+                    program.broken.insert(rule.rule.id.clone(), faults);
+                }
+            }
+        }
+        Ok(program)
+    }
+
+    /// The view called `name`.
+    pub(crate) fn view(&self, name: &str) -> Option<&ViewPlan> {
+        self.views.iter().find(|v| v.name == name)
+    }
+
+    fn add_view(&mut self, order: &Order<'_>, view: &LoadedView) -> Result<(), datafusion::common::DataFusionError> {
+        let name = &view.view.name;
+        let scope: BTreeSet<String> = view.view.inputs.iter().chain(&view.view.views).cloned().collect();
+        let compiled = with_as_of(view.effective_params(&BTreeMap::new()), order.as_of)
+            .and_then(|params| self.piece(&view.view.sql, &scope, &params))
+            .map_err(|faults| faults.into_iter().map(|fault| PieceFault { path: "sql".to_owned(), fault }).collect::<Vec<_>>());
+        match compiled {
+            Ok(compiled) => {
+                let place = self.place(&compiled);
+                let by_person = match &place {
+                    Place::Local => Some(matches!(compiled.spread, Spread::ByPerson(_))),
+                    Place::Before => Some(false),
+                    Place::After(_) => None,
+                };
+                self.catalog.define(name, Arc::clone(&compiled.schema), by_person, compiled.estimate)?;
+                self.views.push(ViewPlan { name: name.clone(), compiled, place });
+            }
+            Err(faults) => {
+                self.broken_views.insert(name.clone(), faults);
+            }
+        }
+        Ok(())
+    }
+
+    fn compile_rule(&mut self, order: &Order<'_>, loaded: &LoadedRule) -> Result<RulePlan, Vec<PieceFault>> {
+        let rule = &loaded.rule;
+        let at = |path: &str| {
+            let path = path.to_owned();
+            move |faults: Vec<SqlFault>| faults.into_iter().map(|fault| PieceFault { path: path.clone(), fault }).collect::<Vec<_>>()
+        };
+        let needed: BTreeSet<String> = order.library.needed_views(loaded).iter().map(|v| v.view.name.clone()).collect();
+        if let Some(name) = needed.iter().find(|name| self.broken_views.contains_key(*name)) {
+            return Err(at("views")(vec![SqlFault::new("MC206", format!("所用视图 `{name}` 有错"), format!("view `{name}`, which it reads, is broken"))]));
+        }
+        let none = BTreeMap::new();
+        let params = with_as_of(loaded.effective_params(order.params.get(&rule.id).unwrap_or(&none)), order.as_of).map_err(at("params"))?;
+        let scope: BTreeSet<String> = rule.inputs.keys().chain(&rule.views).cloned().collect();
+        let plain = self.piece(&loaded.sql, &scope, &params).map_err(at("sql"))?;
+        let candidates = self.with_exclusions(loaded, &params)?;
+        let slot = self
+            .catalog
+            .define(CANDIDATES, Arc::clone(&plain.schema), Some(matches!(plain.spread, Spread::ByPerson(_))), plain.estimate)
+            .map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
+        let mut counter_scope = scope;
+        counter_scope.insert(CANDIDATES.to_owned());
+        let mut counters = Vec::new();
+        for (i, counter) in rule.counter_evidence.iter().enumerate() {
+            counters.push(self.piece(&counter.sql, &counter_scope, &params).map_err(at(&format!("counter_evidence[{i}].sql")))?);
+        }
+        let not_local = std::iter::once(&candidates).chain(&counters).find_map(|c| match &c.spread {
+            Spread::ByPerson(_) => None,
+            Spread::Everywhere => Some("it reads no dataset of persons".to_owned()),
+            Spread::Scattered(why) => Some(why.clone()),
+        });
+        let place = not_local.map_or(Place::Local, Place::After);
+        Ok(RulePlan { id: rule.id.clone(), schema: plain.schema, candidates, slot, counters, place, views: needed })
+    }
+
+    /// Parses, lints, binds and plans one piece of SQL.
+    fn piece(&self, text: &str, scope: &BTreeSet<String>, params: &BTreeMap<String, ParamValue>) -> Result<Compiled, Vec<SqlFault>> {
+        let mut statement = sql::parse(text).map_err(|f| vec![f])?;
+        let faults = sql::lint(&statement, &Scope { tables: scope, params });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        sql::bind(&mut statement, params);
+        plan::compile(&self.catalog, statement)
+    }
+
+    /// The candidates with a column per row exclusion; NULL means that it does not hold.
+    fn with_exclusions(&self, loaded: &LoadedRule, params: &BTreeMap<String, ParamValue>) -> Result<Compiled, Vec<PieceFault>> {
+        let mut faults = Vec::new();
+        let mut columns = String::new();
+        for (i, exclusion) in loaded.rule.exclusions.iter().enumerate() {
+            let Some(when) = &exclusion.when else { continue };
+            let path = format!("exclusions[{i}].when");
+            match expression(when, params) {
+                Ok(text) => columns.push_str(&format!(", coalesce(({text}), false) AS \"{EXCLUSION}{i}\"")),
+                Err(found) => faults.extend(found.into_iter().map(|fault| PieceFault { path: path.clone(), fault })),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let inner = sql::parse(&loaded.sql).map_err(|fault| vec![PieceFault { path: "sql".to_owned(), fault }])?;
+        let mut statement = sql::parse(&format!("SELECT c.*{columns} FROM ({inner}) AS c")).map_err(|fault| vec![PieceFault { path: "exclusions".to_owned(), fault }])?;
+        sql::bind(&mut statement, params);
+        plan::compile(&self.catalog, statement).map_err(|faults| faults.into_iter().map(|mut fault| {
+            fault.at = None;
+            PieceFault { path: "exclusions".to_owned(), fault }
+        }).collect())
+    }
+
+    fn place(&self, compiled: &Compiled) -> Place {
+        match &compiled.spread {
+            Spread::ByPerson(_) => Place::Local,
+            Spread::Everywhere => Place::Before,
+            Spread::Scattered(why) => {
+                let reads_later = compiled.columns.keys().any(|name| self.view(name).is_some_and(|v| v.place != Place::Before));
+                if reads_later { Place::After(why.clone()) } else { Place::Before }
+            }
+        }
+    }
+}
+
+impl RulePlan {
+    /// Why the rule does not run shard by shard.
+    pub(crate) fn not_local_because(&self) -> Option<String> {
+        match &self.place {
+            Place::After(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Checks an expression over columns and gives it back bound, as text.
+pub(crate) fn expression(text: &str, params: &BTreeMap<String, ParamValue>) -> Result<String, Vec<SqlFault>> {
+    let mut statement = sql::parse_expression(text).map_err(|f| vec![f])?;
+    let faults = sql::lint(&statement, &Scope { tables: &BTreeSet::new(), params });
+    if !faults.is_empty() {
+        return Err(faults
+            .into_iter()
+            .map(|mut f| {
+                f.at = f.at.map(|(line, column)| (line.saturating_sub(1).max(1), column));
+                f
+            })
+            .collect());
+    }
+    sql::bind(&mut statement, params);
+    let bound = statement.to_string();
+    Ok(bound.strip_prefix("SELECT ").and_then(|t| t.strip_suffix(" AS x")).unwrap_or(&bound).to_owned())
+}
+
+/// Declared parameters and `$as_of`.
+pub(crate) fn with_as_of(
+    params: Result<BTreeMap<String, ParamValue>, Vec<mingcha_rules::Diagnostic>>,
+    as_of: NaiveDate,
+) -> Result<BTreeMap<String, ParamValue>, Vec<SqlFault>> {
+    let mut params = params.map_err(|faults| {
+        faults
+            .into_iter()
+            .map(|d| SqlFault::new("MC113", d.message.zh, d.message.en))
+            .collect::<Vec<_>>()
+    })?;
+    params.insert("as_of".to_owned(), ParamValue::Date(functions::day_of(as_of)));
+    Ok(params)
+}
+
+/// Whether a column holds text.
+pub(crate) fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}

@@ -1,0 +1,69 @@
+//! What goes into a run and what comes out of it. Findings are plain structs of `mingcha_rules`; nothing here
+//! knows where they will be kept.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use mingcha_rules::rule::Scalar;
+use mingcha_rules::{Excused, Finding, Outcome};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The day on which the data is judged.
+    pub as_of: NaiveDate,
+    /// Rules to run; empty: all that are `trial`, `active` or `deprecated`.
+    pub only: Vec<String>,
+    /// Shards worked on at a time.
+    pub threads: usize,
+    /// Bytes for the whole process; absent: no limit on what plans reserve.
+    pub memory: Option<u64>,
+    /// Folder for spills; absent: the system's temporary folder.
+    pub spill_dir: Option<std::path::PathBuf>,
+    /// Parameters that differ from their defaults: rule id -> name -> value.
+    pub params: BTreeMap<String, BTreeMap<String, Scalar>>,
+}
+
+impl RunOptions {
+    /// One thread, no limits, default parameters.
+    pub fn new(as_of: NaiveDate) -> Self {
+        Self { as_of, only: Vec::new(), threads: 1, memory: None, spill_dir: None, params: BTreeMap::new() }
+    }
+}
+
+/// What came out of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunReport {
+    /// Leads, ordered by rule, subject and id.
+    pub findings: Vec<Finding>,
+    /// Subjects that were looked at and excused, ordered by rule, subject and code.
+    pub excused: Vec<Excused>,
+    /// One outcome per rule, ordered by rule.
+    pub outcomes: Vec<Outcome>,
+    /// Whether the run was cancelled; then nothing of it may be published.
+    pub cancelled: bool,
+}
+
+/// Told about the run as it goes. Called from several threads.
+pub trait RunProgress: Sync {
+    /// Work begins: so many units (a unit is one rule or view on one shard).
+    fn begin(&self, units: u64);
+    /// Units done since the last call.
+    fn advance(&self, units: u64);
+    /// A rule is done.
+    fn rule_done(&self, outcome: &Outcome);
+    /// Asked between steps; `true` stops the run.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl RunProgress for Silent {
+    fn begin(&self, _units: u64) {}
+    fn advance(&self, _units: u64) {}
+    fn rule_done(&self, _outcome: &Outcome) {}
+}

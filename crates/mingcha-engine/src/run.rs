@@ -1,0 +1,611 @@
+//! A run: which rules can be evaluated, the walk over the shards, the rules that need everything at once, and
+//! the gathering of findings. Every rule is isolated: one that fails or panics is an outcome, the others run.
+//!
+//! ```text
+//! before    views over everything that the shards need (by hospital, by applicant ...)
+//! shards    workers take shards: decode each needed column once, evaluate each view once, run every local rule
+//! after     views and rules that need all shards' rows
+//! findings  candidates left -> grouped, graded, with evidence   (gather.rs)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use mingcha_intake::{Part, Tables};
+use mingcha_rules::rule::{Input, Status};
+use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
+
+use crate::context::Budget;
+use crate::gather::{self, Harvest};
+use crate::plan::BUILTIN;
+use crate::program::{Order, Place, Program, RulePlan};
+use crate::report::{RunOptions, RunProgress, RunReport};
+use crate::tables::Content;
+
+/// Share of the memory limit that plans may reserve; the rest is for what no pool sees.
+const POOL_SHARE: f64 = 0.6;
+/// How often a long plan asks whether the run was cancelled.
+const CANCEL_POLL: Duration = Duration::from_millis(100);
+/// Below this many persons a limit per mille says nothing.
+const PER_MILLE_FROM: u64 = 10_000;
+
+/// Runs the rules of `library` over `tables`.
+///
+/// # Errors
+/// Only what stops the whole run: an unknown rule id, or a session that cannot be opened. What goes wrong in
+/// one rule is that rule's outcome.
+pub fn run(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions, progress: &dyn RunProgress) -> Result<RunReport, Vec<Diagnostic>> {
+    let selected = select(library, options)?;
+    let mut books = Books::open(tables.as_ref(), library, &selected, options);
+    let runnable = books.runnable();
+    let internal = |e: &DataFusionError| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))];
+    let workers = options.threads.clamp(1, tables.n_shards().max(1));
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
+    let memory = options.memory.map(|m| (m as f64 * POOL_SHARE) as usize / workers);
+    let order = Order {
+        library,
+        rules: &runnable,
+        tables: Some(tables.as_ref()),
+        as_of: options.as_of,
+        params: &options.params,
+        budget: Budget { memory, spill_dir: options.spill_dir.clone() },
+    };
+    let program = Program::new(&order).map_err(|e| internal(&e))?;
+    for (id, faults) in &program.broken {
+        let reasons: Vec<&crate::sql::SqlFault> = faults.iter().map(|f| &f.fault).collect();
+        if let Some(first) = reasons.first() {
+            books.fail(id, Text { zh: first.zh.clone(), en: first.en.clone() });
+        }
+    }
+    let stage = Stage { tables, library, options, progress, order: &order };
+    let local: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place == Place::Local).collect();
+    let later: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place != Place::Local).collect();
+    let kept_views = views_kept_for(&program, &later);
+    let shards = if local.is_empty() && kept_views.is_empty() { 0 } else { tables.n_shards() };
+    progress.begin((shards * local.len().max(1) + later.len()) as u64);
+
+    let session = Worker::new(&program)?;
+    let mut before: BTreeMap<String, Arc<Vec<RecordBatch>>> = BTreeMap::new();
+    session.everything(&stage);
+    for view in program.views.iter().filter(|v| v.place == Place::Before) {
+        match session.collect(&view.compiled.physical, progress) {
+            Ok(batches) => {
+                let batches = Arc::new(batches);
+                session.put(&view.name, Content::Batches(Arc::clone(&batches)));
+                before.insert(view.name.clone(), batches);
+            }
+            Err(stop) => books.fail_readers(&program, &view.name, &stop),
+        }
+    }
+    let (mut harvests, views) = stage.shards(shards, workers, &before, &kept_views, &mut books)?;
+    for (name, batches) in views {
+        session.put(&name, Content::Batches(Arc::new(batches)));
+    }
+    for view in program.views.iter().filter(|v| matches!(v.place, Place::After(_))) {
+        match session.collect(&view.compiled.physical, progress) {
+            Ok(batches) => session.put(&view.name, Content::Batches(Arc::new(batches))),
+            Err(stop) => books.fail_readers(&program, &view.name, &stop),
+        }
+    }
+    for rule in later {
+        if books.is_open(&rule.id) && !progress.cancelled() {
+            let started = Instant::now();
+            let result = session.harvest(&stage, rule);
+            books.worked(&rule.id, started.elapsed(), program.catalog.session.take_peak());
+            match result {
+                Ok(harvest) => harvests.entry(rule.id.clone()).or_default().push(harvest),
+                Err(stop) => books.stop(&rule.id, &stop),
+            }
+        }
+        progress.advance(1);
+    }
+    if progress.cancelled() {
+        return Ok(RunReport { cancelled: true, ..RunReport::default() });
+    }
+    let mut report = RunReport::default();
+    for plan in &program.rules {
+        if !books.is_open(&plan.id) {
+            continue;
+        }
+        let Some(loaded) = library.rule(&plan.id) else { continue };
+        let started = Instant::now();
+        let harvest = Harvest::join(harvests.remove(&plan.id).unwrap_or_default());
+        let gathered = catch_unwind(AssertUnwindSafe(|| gather::findings(&stage.gathering(loaded, plan), harvest)));
+        books.worked(&plan.id, started.elapsed(), 0);
+        match gathered {
+            Ok(Ok(gathered)) => books.settle(loaded, plan, gathered, tables.n_persons(), &mut report),
+            Ok(Err(fault)) => books.fail(&plan.id, Text { zh: fault.zh, en: fault.en }),
+            Err(panic) => books.fail(&plan.id, panic_text(panic.as_ref())),
+        }
+    }
+    report.findings.sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id)));
+    report.excused.sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.code).cmp(&(&b.rule_id, &b.subject_id, &b.code)));
+    report.outcomes = books.close(&program);
+    for outcome in &report.outcomes {
+        progress.rule_done(outcome);
+    }
+    Ok(report)
+}
+
+/// The rules that the options name, or all that run.
+fn select<'a>(library: &'a Library, options: &RunOptions) -> Result<Vec<&'a LoadedRule>, Vec<Diagnostic>> {
+    let known = |id: &String| library.rule(id).is_some() || library.left_out.iter().any(|l| l.id == *id);
+    let unknown: Vec<Diagnostic> = options
+        .only
+        .iter()
+        .filter(|id| !known(id))
+        .map(|id| {
+            let fault = Diagnostic::error("MC702", format!("没有规则 `{id}`"), format!("there is no rule `{id}`"));
+            match crate::sql::nearest(id, library.rules.iter().map(|r| r.rule.id.as_str())) {
+                Some(near) => fault.with_help(format!("是不是想写 `{near}`；用 mingcha rules list 查看全部"), format!("did you mean `{near}`; `mingcha rules list` shows all")),
+                None => fault.with_help("用 mingcha rules list 查看全部", "`mingcha rules list` shows all"),
+            }
+        })
+        .collect();
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    Ok(library
+        .rules
+        .iter()
+        .filter(|r| if options.only.is_empty() { !matches!(r.rule.status, Status::Draft | Status::Retired) } else { options.only.contains(&r.rule.id) })
+        .collect())
+}
+
+/// Local views whose rows are needed again once all shards are done.
+fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
+    let late_views = program.views.iter().filter(|v| matches!(v.place, Place::After(_)));
+    let readers = later.iter().map(|r| &r.candidates).chain(later.iter().flat_map(|r| &r.counters)).chain(late_views.map(|v| &v.compiled));
+    let read: BTreeSet<&String> = readers.flat_map(|c| c.columns.keys()).collect();
+    program.views.iter().filter(|v| v.place == Place::Local && read.contains(&v.name)).map(|v| v.name.clone()).collect()
+}
+
+/// Why a plan stopped.
+enum Stop {
+    Cancelled,
+    Failed(Text),
+    /// More memory than it may have.
+    Held(Text),
+}
+
+impl From<DataFusionError> for Stop {
+    fn from(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Held(Text {
+                zh: "所需内存超过 --memory 的限制；请加大内存，或增加分片数后重新 prepare".to_owned(),
+                en: "it needs more memory than --memory allows; allow more, or prepare again with more shards".to_owned(),
+            }),
+            _ => {
+                let text = error.strip_backtrace();
+                Self::Failed(Text { zh: format!("执行失败：{text}"), en: format!("it failed: {text}") })
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> Text {
+    let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Text { zh: format!("程序内部错误：{what}"), en: format!("internal error: {what}") }
+}
+
+/// What every part of a run needs.
+struct Stage<'a> {
+    tables: &'a Arc<dyn Tables>,
+    library: &'a Library,
+    options: &'a RunOptions,
+    progress: &'a dyn RunProgress,
+    order: &'a Order<'a>,
+}
+
+/// What the shards gave: by rule the harvests in order of shard, and the rows of views that are needed again.
+type FromShards = (BTreeMap<String, Vec<Harvest>>, BTreeMap<String, Vec<RecordBatch>>);
+
+/// What one shard gave.
+struct ShardResult {
+    shard: usize,
+    harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
+    views: Vec<(String, Vec<RecordBatch>)>,
+    broken_views: Vec<(String, Stop)>,
+}
+
+impl<'a> Stage<'a> {
+    fn gathering(&self, loaded: &'a LoadedRule, plan: &'a RulePlan) -> gather::Task<'a> {
+        gather::Task { loaded, schema: Arc::clone(&plan.schema), tables: self.tables.as_ref(), as_of: self.options.as_of, params: self.options.params.get(&loaded.rule.id) }
+    }
+
+    /// Walks the shards with `workers` threads.
+    fn shards(
+        &self,
+        n_shards: usize,
+        workers: usize,
+        before: &BTreeMap<String, Arc<Vec<RecordBatch>>>,
+        kept: &BTreeSet<String>,
+        books: &mut Books,
+    ) -> Result<FromShards, Vec<Diagnostic>> {
+        let next = AtomicUsize::new(0);
+        let results: Mutex<Vec<ShardResult>> = Mutex::new(Vec::new());
+        let troubles: Mutex<Vec<Diagnostic>> = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..workers.min(n_shards) {
+                scope.spawn(|| {
+                    let worked = Program::new(self.order)
+                        .map_err(|e| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))])
+                        .and_then(|program| {
+                            let worker = Worker::new(&program)?;
+                            worker.references(self)?;
+                            for (name, batches) in before {
+                                worker.put(name, Content::Batches(Arc::clone(batches)));
+                            }
+                            loop {
+                                let shard = next.fetch_add(1, Ordering::Relaxed);
+                                if shard >= n_shards || self.progress.cancelled() {
+                                    return Ok(());
+                                }
+                                let result = worker.shard(self, shard, kept)?;
+                                results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                            }
+                        });
+                    if let Err(faults) = worked {
+                        next.store(n_shards, Ordering::Relaxed);
+                        troubles.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
+                    }
+                });
+            }
+        });
+        let mut troubles = troubles.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !troubles.is_empty() {
+            troubles.dedup();
+            return Err(troubles);
+        }
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|r| r.shard);
+        let mut harvests: BTreeMap<String, Vec<Harvest>> = BTreeMap::new();
+        let mut views: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+        for result in results {
+            for (name, stop) in &result.broken_views {
+                for rule in self.library.rules.iter().filter(|r| self.library.needed_views(r).iter().any(|v| v.view.name == *name)) {
+                    books.stop(&rule.rule.id, stop);
+                }
+            }
+            for (id, harvest, spent, peak) in result.harvests {
+                books.worked(&id, spent, peak);
+                match harvest {
+                    Ok(harvest) => harvests.entry(id).or_default().push(harvest),
+                    Err(stop) => books.stop(&id, &stop),
+                }
+            }
+            for (name, batches) in result.views {
+                views.entry(name).or_default().extend(batches);
+            }
+        }
+        Ok((harvests, views))
+    }
+}
+
+/// A thread's session, its plans, and the runtime they run on.
+struct Worker<'p> {
+    program: &'p Program,
+    runtime: tokio::runtime::Runtime,
+    /// Columns to decode: dataset -> names.
+    columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'p> Worker<'p> {
+    fn new(program: &'p Program) -> Result<Self, Vec<Diagnostic>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|e| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))])?;
+        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
+        let rules = program.rules.iter().filter(|r| r.place == Place::Local).flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
+        for compiled in views.chain(rules) {
+            for (table, names) in &compiled.columns {
+                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
+            }
+        }
+        Ok(Self { program, runtime, columns })
+    }
+
+    fn put(&self, table: &str, content: Content) {
+        if let Some(table) = self.program.catalog.table(table) {
+            table.put(content);
+        }
+    }
+
+    /// Lets every dataset be read whole.
+    fn everything(&self, stage: &Stage<'_>) {
+        let names = stage.library.contracts.iter().map(|c| c.name.as_str()).chain(BUILTIN.iter().copied());
+        for name in names.filter(|name| stage.tables.rows(name).is_some()) {
+            self.put(name, Content::Whole(Arc::clone(stage.tables)));
+        }
+    }
+
+    /// Loads the reference tables that shards need.
+    fn references(&self, stage: &Stage<'_>) -> Result<(), Vec<Diagnostic>> {
+        let by_person = |name: &str| name == "persons" || stage.library.contract(name).is_some_and(|c| c.person.is_some());
+        for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && !by_person(name)) {
+            self.load(stage, name, Part::Whole).map_err(|d| vec![d])?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, stage: &Stage<'_>, dataset: &str, part: Part) -> Result<(), Diagnostic> {
+        let Some(wanted) = self.columns.get(dataset) else { return Ok(()) };
+        let mut columns: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        if columns.is_empty() {
+            // A plan that only counts rows still needs their number.
+            columns.push(if dataset == "persons" { "pid" } else { "src" });
+        }
+        let content = match stage.tables.rows(dataset) {
+            Some(_) => Content::Batches(Arc::new(stage.tables.read(dataset, part, &columns)?)),
+            None => Content::Empty,
+        };
+        self.put(dataset, content);
+        Ok(())
+    }
+
+    /// One shard: load, views, rules.
+    fn shard(&self, stage: &Stage<'_>, shard: usize, kept: &BTreeSet<String>) -> Result<ShardResult, Vec<Diagnostic>> {
+        let by_person = |name: &str| name == "persons" || stage.library.contract(name).is_some_and(|c: &Contract| c.person.is_some());
+        for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && by_person(name)) {
+            self.load(stage, name, Part::Shard(shard)).map_err(|d| vec![d])?;
+        }
+        let mut result = ShardResult { shard, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
+        for view in self.program.views.iter().filter(|v| v.place == Place::Local) {
+            self.put(&view.name, Content::Empty);
+            match self.collect(&view.compiled.physical, stage.progress) {
+                Ok(batches) => {
+                    if kept.contains(&view.name) {
+                        result.views.push((view.name.clone(), batches.clone()));
+                    }
+                    self.put(&view.name, Content::Batches(Arc::new(batches)));
+                }
+                Err(stop) => result.broken_views.push((view.name.clone(), stop)),
+            }
+        }
+        for rule in self.program.rules.iter().filter(|r| r.place == Place::Local) {
+            if stage.progress.cancelled() {
+                break;
+            }
+            let started = Instant::now();
+            let harvest = self.harvest(stage, rule);
+            result.harvests.push((rule.id.clone(), harvest, started.elapsed(), self.program.catalog.session.take_peak()));
+            stage.progress.advance(1);
+        }
+        for name in self.columns.keys().filter(|name| by_person(name)) {
+            self.put(name, Content::Empty);
+        }
+        Ok(result)
+    }
+
+    /// Candidates, exclusions and counter-evidence of one rule on what the tables hold now.
+    fn harvest(&self, stage: &Stage<'_>, rule: &RulePlan) -> Result<Harvest, Stop> {
+        let Some(loaded) = stage.library.rule(&rule.id) else { return Ok(Harvest::default()) };
+        let candidates = self.collect(&rule.candidates.physical, stage.progress)?;
+        let sorted = catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
+        let mut harvest = match sorted {
+            Ok(sifted) => sifted?,
+            Err(panic) => return Err(Stop::Failed(panic_text(panic.as_ref()))),
+        };
+        if harvest.has_candidates() && !rule.counters.is_empty() {
+            rule.slot.put(Content::Batches(Arc::new(harvest.remaining.clone())));
+            for counter in &rule.counters {
+                harvest.counters.push(self.collect(&counter.physical, stage.progress)?);
+            }
+            rule.slot.put(Content::Empty);
+        }
+        Ok(harvest)
+    }
+
+    /// Executes a plan from a clean state; panics and cancellation are errors.
+    fn collect(&self, plan: &Arc<dyn ExecutionPlan>, progress: &dyn RunProgress) -> Result<Vec<RecordBatch>, Stop> {
+        let plan = reset_plan_states(Arc::clone(plan))?;
+        let context = self.program.catalog.session.ctx.task_ctx();
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            self.runtime.block_on(async {
+                let work = collect(plan, context);
+                tokio::pin!(work);
+                loop {
+                    match tokio::time::timeout(CANCEL_POLL, &mut work).await {
+                        Ok(done) => return done.map_err(Stop::from),
+                        Err(_) if progress.cancelled() => return Err(Stop::Cancelled),
+                        Err(_) => {}
+                    }
+                }
+            })
+        }));
+        match ran {
+            Ok(result) => result.map(|batches| batches.into_iter().filter(|b| b.num_rows() > 0).collect()),
+            Err(panic) => Err(Stop::Failed(panic_text(panic.as_ref()))),
+        }
+    }
+}
+
+fn is_dataset(library: &Library, name: &str) -> bool {
+    BUILTIN.contains(&name) || library.contract(name).is_some()
+}
+
+/// The outcome of each rule as it becomes known.
+struct Books {
+    outcomes: BTreeMap<String, Outcome>,
+    open: BTreeSet<String>,
+}
+
+impl Books {
+    /// Opens the books: rules whose inputs are missing or stale are settled at once.
+    fn open(tables: &dyn Tables, library: &Library, selected: &[&LoadedRule], options: &RunOptions) -> Self {
+        let mut books = Self { outcomes: BTreeMap::new(), open: BTreeSet::new() };
+        for loaded in selected {
+            let id = loaded.rule.id.clone();
+            let mut outcome = blank_outcome(&id, loaded.rule.version, loaded.rule.title.clone(), &loaded.hash);
+            let mut blocks = Vec::new();
+            for dataset in library.needed_datasets(loaded) {
+                let input = loaded.rule.inputs.get(&dataset);
+                outcome.rows_read += tables.rows(&dataset).unwrap_or(0);
+                match judge_input(tables, library.contract(&dataset), input, &dataset, options) {
+                    Judgement::Fine => {}
+                    Judgement::Warn(text) => outcome.warnings.push(text),
+                    Judgement::Block(text) => blocks.push(text),
+                }
+            }
+            if blocks.is_empty() {
+                books.open.insert(id.clone());
+            } else {
+                outcome.outcome = OutcomeKind::NotEvaluated;
+                outcome.reason = Some(Text {
+                    zh: blocks.iter().map(|b| b.zh.as_str()).collect::<Vec<_>>().join("；"),
+                    en: blocks.iter().map(|b| b.en.as_str()).collect::<Vec<_>>().join("; "),
+                });
+            }
+            books.outcomes.insert(id, outcome);
+        }
+        for lost in library.left_out.iter().filter(|l| options.only.is_empty() || options.only.contains(&l.id)) {
+            let mut outcome = blank_outcome(&lost.id, 0, Text { zh: lost.id.clone(), en: lost.id.clone() }, "");
+            outcome.outcome = OutcomeKind::Failed;
+            outcome.reason = Some(Text { zh: format!("规则文件有错：{}", lost.file), en: format!("the rule file has errors: {}", lost.file) });
+            books.outcomes.entry(lost.id.clone()).or_insert(outcome);
+        }
+        books
+    }
+
+    fn runnable(&self) -> BTreeSet<String> {
+        self.open.clone()
+    }
+
+    fn is_open(&self, id: &str) -> bool {
+        self.open.contains(id)
+    }
+
+    fn end(&mut self, id: &str, kind: OutcomeKind, reason: Text) {
+        if self.open.remove(id)
+            && let Some(outcome) = self.outcomes.get_mut(id)
+        {
+            outcome.outcome = kind;
+            outcome.reason = Some(reason);
+        }
+    }
+
+    fn fail(&mut self, id: &str, reason: Text) {
+        self.end(id, OutcomeKind::Failed, reason);
+    }
+
+    fn stop(&mut self, id: &str, stop: &Stop) {
+        match stop {
+            Stop::Cancelled => {}
+            Stop::Failed(text) => self.end(id, OutcomeKind::Failed, text.clone()),
+            Stop::Held(text) => self.end(id, OutcomeKind::Held, text.clone()),
+        }
+    }
+
+    fn fail_readers(&mut self, program: &Program, view: &str, stop: &Stop) {
+        for rule in program.rules.iter().filter(|r| r.views.contains(view)) {
+            self.stop(&rule.id, stop);
+        }
+    }
+
+    fn worked(&mut self, id: &str, spent: Duration, peak: u64) {
+        if let Some(outcome) = self.outcomes.get_mut(id) {
+            outcome.seconds += spent.as_secs_f64();
+            outcome.peak_memory = outcome.peak_memory.max(peak);
+        }
+    }
+
+    /// Enters what a rule found, unless its breaker trips.
+    fn settle(&mut self, loaded: &LoadedRule, plan: &RulePlan, gathered: gather::Gathered, n_persons: u64, report: &mut RunReport) {
+        self.open.remove(&plan.id);
+        let Some(outcome) = self.outcomes.get_mut(&plan.id) else { return };
+        outcome.candidates = gathered.candidates;
+        outcome.excluded = gathered.excluded;
+        outcome.findings = gathered.findings.len() as u64;
+        outcome.amount_fen = gathered.findings.iter().filter_map(|f| f.amount_fen).fold(0_i64, i64::saturating_add);
+        outcome.outcome = if gathered.findings.is_empty() { OutcomeKind::Clean } else { OutcomeKind::Found };
+        let limits = &loaded.rule.limits;
+        let per_mille = limits.max_per_mille.filter(|_| n_persons >= PER_MILLE_FROM).map(|m| m.saturating_mul(n_persons) / 1000);
+        if let Some(limit) = [limits.max_findings, per_mille].into_iter().flatten().min().filter(|limit| outcome.findings > *limit) {
+            outcome.outcome = OutcomeKind::Held;
+            outcome.reason = Some(Text {
+                zh: format!("发现 {} 条，超过规则上限 {limit} 条，已扣下待查：请先核对数据和参数", outcome.findings),
+                en: format!("{} findings exceed the rule's limit of {limit}; they are held back: check the data and the parameters first", outcome.findings),
+            });
+            return;
+        }
+        report.findings.extend(gathered.findings);
+        report.excused.extend(gathered.excused);
+    }
+
+    fn close(mut self, program: &Program) -> Vec<Outcome> {
+        for rule in &program.rules {
+            if let Some(outcome) = self.outcomes.get_mut(&rule.id) {
+                outcome.shard_local = rule.place == Place::Local;
+                outcome.not_local_because = rule.not_local_because();
+            }
+        }
+        self.outcomes.into_values().collect()
+    }
+}
+
+fn blank_outcome(id: &str, version: u32, title: Text, hash: &str) -> Outcome {
+    Outcome {
+        rule_id: id.to_owned(),
+        rule_version: version,
+        title,
+        rule_hash: hash.to_owned(),
+        outcome: OutcomeKind::Clean,
+        reason: None,
+        warnings: Vec::new(),
+        candidates: 0,
+        excluded: BTreeMap::new(),
+        findings: 0,
+        amount_fen: 0,
+        rows_read: 0,
+        seconds: 0.0,
+        peak_memory: 0,
+        shard_local: false,
+        not_local_because: None,
+    }
+}
+
+/// What the state of an input means for a rule.
+pub(crate) enum Judgement {
+    Fine,
+    Warn(Text),
+    /// X-STALE: the rule is not evaluated.
+    Block(Text),
+}
+
+/// Whether an input is there and fresh enough (exclusion X-STALE: "not run" is never "no hits").
+pub(crate) fn judge_input(tables: &dyn Tables, contract: Option<&Contract>, input: Option<&Input>, dataset: &str, options: &RunOptions) -> Judgement {
+    let title = contract.map_or_else(|| Text { zh: dataset.to_owned(), en: dataset.to_owned() }, |c| c.title.clone());
+    let optional = input.is_some_and(|i| i.optional);
+    if tables.rows(dataset).is_none() {
+        let text = Text {
+            zh: format!("未提供数据“{}”（{dataset}）", title.zh),
+            en: format!("dataset `{dataset}` ({}) was not delivered", title.en),
+        };
+        return if optional { Judgement::Warn(text) } else { Judgement::Block(text) };
+    }
+    let Some(limit) = input.and_then(|i| i.max_age_days).or(contract.map(|c| c.max_age_days)) else { return Judgement::Fine };
+    let Some(extracted) = tables.extract_date(dataset) else {
+        return Judgement::Warn(Text {
+            zh: format!("数据“{}”（{dataset}）未注明提取日期，无法判断是否过期", title.zh),
+            en: format!("dataset `{dataset}` ({}) does not say when it was extracted; its freshness is unknown", title.en),
+        });
+    };
+    let age = (options.as_of - extracted).num_days();
+    if age <= i64::from(limit) {
+        return Judgement::Fine;
+    }
+    let text = Text {
+        zh: format!("数据“{}”（{dataset}）提取于 {extracted}，距 {} 已 {age} 天，超过 {limit} 天的时限", title.zh, options.as_of),
+        en: format!("dataset `{dataset}` ({}) was extracted on {extracted}, {age} days before {}; the limit is {limit}", title.en, options.as_of),
+    };
+    if optional { Judgement::Warn(text) } else { Judgement::Block(text) }
+}

@@ -1,0 +1,218 @@
+//! The tables that rules see: a schema that never changes and a content that is swapped shard by shard,
+//! so that a plan is made once and executed on every shard. Knows where content comes from
+//! (`mingcha_intake::Tables`) and nothing of rules.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions, SchedulingType};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::stream;
+use mingcha_intake::{Part, Tables};
+
+/// Rows handed on at a time.
+const BATCH_ROWS: usize = 8192;
+
+/// What a table holds at the moment.
+#[derive(Clone, Default)]
+pub(crate) enum Content {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Batches in memory; they may hold any superset of the columns asked for, found by name.
+    Batches(Arc<Vec<RecordBatch>>),
+    /// The whole dataset, read part by part when it is scanned.
+    Whole(Arc<dyn Tables>),
+}
+
+/// A table whose content can be swapped between executions of a plan.
+pub(crate) struct SlotTable {
+    name: String,
+    schema: SchemaRef,
+    /// Rows to expect, for the choice of build sides; absent: unknown.
+    estimate: Option<usize>,
+    content: Arc<RwLock<Content>>,
+}
+
+impl SlotTable {
+    pub(crate) fn new(name: &str, schema: SchemaRef, estimate: Option<usize>) -> Self {
+        Self { name: name.to_owned(), schema, estimate, content: Arc::default() }
+    }
+
+    /// Swaps the content.
+    pub(crate) fn put(&self, content: Content) {
+        *self.content.write().unwrap_or_else(PoisonError::into_inner) = content;
+    }
+}
+
+impl fmt::Debug for SlotTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlotTable({})", self.name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for SlotTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(&self, _state: &dyn Session, projection: Option<&Vec<usize>>, _filters: &[Expr], _limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(Arc::new(SlotScan {
+            name: self.name.clone(),
+            schema,
+            estimate: self.estimate,
+            content: Arc::clone(&self.content),
+            properties: Arc::new(properties),
+        }))
+    }
+}
+
+/// The leaf of a plan: reads the slot when executed.
+struct SlotScan {
+    name: String,
+    schema: SchemaRef,
+    estimate: Option<usize>,
+    content: Arc<RwLock<Content>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl fmt::Debug for SlotScan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlotScan({})", self.name)
+    }
+}
+
+impl DisplayAs for SlotScan {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<&str> = self.schema.fields().iter().map(|c| c.name().as_str()).collect();
+        write!(f, "SlotScan: {} [{}]", self.name, columns.join(", "))
+    }
+}
+
+impl ExecutionPlan for SlotScan {
+    fn name(&self) -> &'static str {
+        "SlotScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(&self, _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>, _options: ReplaceChildrenOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let schema = Arc::clone(&self.schema);
+        match content {
+            Content::Empty => Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::empty()))),
+            Content::Batches(batches) => {
+                let pieces = batches.iter().map(|b| select(b, &schema)).collect::<Result<Vec<_>>>()?;
+                let slices = pieces.into_iter().flat_map(slices).map(Ok);
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(slices))))
+            }
+            Content::Whole(tables) => {
+                let (name, wanted) = (self.name.clone(), Arc::clone(&schema));
+                let rows = parts(tables.as_ref(), &name).into_iter().flat_map(move |part| {
+                    let columns: Vec<&str> = wanted.fields().iter().map(|f| f.name().as_str()).collect();
+                    match tables.read(&name, part, &columns) {
+                        Ok(batches) => batches
+                            .iter()
+                            .map(|b| select(b, &wanted))
+                            .flat_map(|r| match r {
+                                Ok(batch) => slices(batch).map(Ok).collect::<Vec<_>>(),
+                                Err(error) => vec![Err(error)],
+                            })
+                            .collect::<Vec<_>>(),
+                        Err(fault) => vec![Err(DataFusionError::External(Box::new(fault)))],
+                    }
+                });
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(rows))))
+            }
+        }
+    }
+
+    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        if let Some(rows) = self.estimate {
+            statistics.num_rows = Precision::Inexact(rows);
+        }
+        Ok(Arc::new(statistics))
+    }
+}
+
+/// Every part of a dataset: its persons' shards and the rows without a person, or the rows of a reference table.
+fn parts(tables: &dyn Tables, dataset: &str) -> Vec<Part> {
+    if tables.rows(dataset).is_none() {
+        return Vec::new();
+    }
+    let shards = (0..tables.n_shards()).map(Part::Shard);
+    match tables.contracts().iter().find(|c| c.name == dataset) {
+        Some(contract) if contract.person.is_some() => shards.chain([Part::Unassigned]).collect(),
+        None if dataset == "persons" => shards.collect(),
+        _ => vec![Part::Whole],
+    }
+}
+
+/// The columns of `schema`, by name. Batches without columns keep their row count.
+fn select(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|f| {
+            batch
+                .column_by_name(f.name())
+                .cloned()
+                .ok_or_else(|| DataFusionError::Internal(format!("column {} was not loaded", f.name())))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn slices(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let rows = batch.num_rows();
+    (0..rows).step_by(BATCH_ROWS).map(move |from| batch.slice(from, BATCH_ROWS.min(rows - from)))
+}
+

@@ -1,0 +1,41 @@
+//! From raw extracts to a clean, bounded, sorted store, and back: readers, identity numbers, typing, rejects,
+//! person index, shards. The only crate that reads extracts and the only one that reads or writes a store.
+//!
+//! Knows contracts (from `mingcha-rules`), Arrow and Parquet. Knows no rule, no SQL and no query engine; reads
+//! no clock; opens no network connection.
+//!
+//! The way of a row: [`prepare()`] finds the files, matches their headings with the contracts, types every value
+//! (a bad one goes to the rejects with its reason), collects the identity numbers into one dense index, and
+//! writes the rows sorted by person. [`Store`] reads them back; [`MemoryTables`] does the same for the few
+//! rows of an example, through the same typing code.
+
+mod batch;
+mod discover;
+mod fault;
+mod headings;
+pub mod identity;
+mod manifest;
+mod memory;
+mod options;
+mod parse;
+mod prepare;
+mod progress;
+mod quality;
+mod read;
+mod rejects;
+mod runs;
+pub mod schema;
+mod shards;
+mod store;
+mod tables;
+mod typing;
+
+pub use manifest::{DatasetEntry, InputFile, Manifest, STORE_VERSION, ShardEntry, StoreFile};
+pub use memory::MemoryTables;
+pub use options::{FileMapping, PrepareOptions};
+pub use prepare::{Prepared, prepare};
+pub use progress::{Progress, Quiet};
+pub use quality::{DatasetQuality, FieldQuality, QualityReport};
+pub use schema::{builtin_schema, sql_schema};
+pub use store::Store;
+pub use tables::{Part, RowLocator, Tables};

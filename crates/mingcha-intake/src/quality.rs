@@ -1,0 +1,294 @@
+//! The quality report: what the extracts are worth, dataset by dataset, for people and for programs. Adds up
+//! what the passes have counted; judges nothing and holds no personal value.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::{max, min};
+use arrow::datatypes::{DataType, Date32Type, TimestampNanosecondType};
+use chrono::NaiveDate;
+use mingcha_rules::{Diagnostic, Lang, Text};
+use serde::{Deserialize, Serialize};
+
+use crate::typing::IdTally;
+
+/// The report on one preparation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QualityReport {
+    /// By dataset, in order of name.
+    pub datasets: Vec<DatasetQuality>,
+    /// Datasets of the contracts that were not delivered.
+    pub not_delivered: Vec<String>,
+    /// What should be known about single files.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// The report on one dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetQuality {
+    /// Name.
+    pub dataset: String,
+    /// Title.
+    pub title: Text,
+    /// Files.
+    pub files: Vec<FileQuality>,
+    /// Rows read, blank ones not counted.
+    pub rows_in: u64,
+    /// Rows stored.
+    pub rows_stored: u64,
+    /// Rows rejected.
+    pub rows_rejected: u64,
+    /// Rows without any value, which are no rows.
+    pub rows_blank: u64,
+    /// Stored rows that lead to no person.
+    pub rows_unassigned: u64,
+    /// Entries of the rejects by reason, remarks included.
+    pub reasons: BTreeMap<String, u64>,
+    /// Rows with an identity number.
+    pub ids_given: u64,
+    /// Of those, not valid.
+    pub ids_invalid: u64,
+    /// Of those, ending in `000`.
+    pub ids_ending_000: u64,
+    /// Extract date.
+    pub as_of: Option<NaiveDate>,
+    /// The fields, in order.
+    pub fields: Vec<FieldQuality>,
+}
+
+/// The report on one file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileQuality {
+    /// Path, relative to the extracts folder.
+    pub path: String,
+    /// Format.
+    pub format: String,
+    /// Encoding, for text files.
+    pub encoding: Option<String>,
+    /// Rows, blank ones not counted.
+    pub rows: u64,
+    /// Optional fields without a column.
+    pub missing_columns: Vec<String>,
+    /// Columns that no field claims, each with the field it comes near to.
+    pub ignored_columns: Vec<(String, Option<String>)>,
+}
+
+/// The report on one field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldQuality {
+    /// Field.
+    pub field: String,
+    /// Stored rows without a value.
+    pub nulls: u64,
+    /// The same as a share of the stored rows, 0 to 1.
+    pub null_share: f64,
+    /// First day, for days and moments.
+    pub first: Option<NaiveDate>,
+    /// Last day, for days and moments.
+    pub last: Option<NaiveDate>,
+}
+
+/// Counters of one field, added up batch by batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FieldTally {
+    nulls: u64,
+    first: Option<i32>,
+    last: Option<i32>,
+}
+
+/// Counters of one file or dataset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) stored: u64,
+    pub(crate) rejected: u64,
+    pub(crate) blank: u64,
+    pub(crate) ids: IdTally,
+    pub(crate) reasons: BTreeMap<String, u64>,
+    pub(crate) fields: BTreeMap<String, FieldTally>,
+}
+
+impl Tally {
+    /// Counts the stored rows of a batch, column by column.
+    pub(crate) fn see(&mut self, batch: &RecordBatch) {
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            let tally = self.fields.entry(field.name().clone()).or_default();
+            tally.nulls += column.null_count() as u64;
+            let range = match column.data_type() {
+                DataType::Date32 => {
+                    let days = column.as_primitive::<Date32Type>();
+                    min(days).zip(max(days))
+                }
+                DataType::Timestamp(..) => {
+                    let nanos = column.as_primitive::<TimestampNanosecondType>();
+                    min(nanos).zip(max(nanos)).map(|(a, b)| (day_of(a), day_of(b)))
+                }
+                _ => None,
+            };
+            tally.widen(range);
+        }
+    }
+
+    /// Adds the counters of another part.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.stored += other.stored;
+        self.rejected += other.rejected;
+        self.blank += other.blank;
+        self.ids.add(other.ids);
+        for (reason, n) in &other.reasons {
+            self.count(reason, *n);
+        }
+        for (name, field) in &other.fields {
+            let tally = self.fields.entry(name.clone()).or_default();
+            tally.nulls += field.nulls;
+            tally.widen(field.first.zip(field.last));
+        }
+    }
+
+    /// Counts entries of a reason.
+    pub(crate) fn count(&mut self, reason: &str, n: u64) {
+        if n > 0 {
+            *self.reasons.entry(reason.to_owned()).or_default() += n;
+        }
+    }
+
+    /// The report on one field.
+    pub(crate) fn field(&self, name: &str, column: &str) -> FieldQuality {
+        let tally = self.fields.get(column).copied().unwrap_or_default();
+        let day = |day: Option<i32>| day.and_then(NaiveDate::from_epoch_days);
+        FieldQuality {
+            field: name.to_owned(),
+            nulls: tally.nulls,
+            null_share: share(tally.nulls, self.stored),
+            first: day(tally.first),
+            last: day(tally.last),
+        }
+    }
+}
+
+impl FieldTally {
+    fn widen(&mut self, range: Option<(i32, i32)>) {
+        if let Some((first, last)) = range {
+            self.first = Some(self.first.map_or(first, |f| f.min(first)));
+            self.last = Some(self.last.map_or(last, |l| l.max(last)));
+        }
+    }
+}
+
+fn day_of(nanos: i64) -> i32 {
+    i32::try_from(nanos.div_euclid(86_400_000_000_000)).unwrap_or(0)
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+impl QualityReport {
+    /// The report as plain text in one language.
+    pub fn text(&self, lang: Lang) -> String {
+        let say = |zh: &str, en: &str| if lang == Lang::Zh { zh.to_owned() } else { en.to_owned() };
+        let mut out = vec![say("数据质量报告", "Quality of the extracts"), String::new()];
+        for dataset in &self.datasets {
+            dataset.text(lang, &mut out);
+        }
+        if !self.not_delivered.is_empty() {
+            out.push(format!(
+                "{} {}",
+                say("未提供的数据集：", "Not delivered:"),
+                self.not_delivered.join(", ")
+            ));
+        }
+        if !self.notes.is_empty() {
+            out.push(String::new());
+            out.push(say("需要留意：", "Worth a look:"));
+            out.extend(self.notes.iter().map(|n| format!("  {}", n.line(lang))));
+        }
+        out.push(String::new());
+        out.join("\n")
+    }
+}
+
+impl DatasetQuality {
+    fn text(&self, lang: Lang, out: &mut Vec<String>) {
+        let zh = lang == Lang::Zh;
+        out.push(format!("{} {}", self.dataset, self.title.get(lang)));
+        out.push(if zh {
+            format!(
+                "  读入 {} 行 = 入库 {} + 退回 {}（另有空行 {}）",
+                self.rows_in, self.rows_stored, self.rows_rejected, self.rows_blank
+            )
+        } else {
+            format!(
+                "  rows in {} = stored {} + rejected {} (blank rows besides: {})",
+                self.rows_in, self.rows_stored, self.rows_rejected, self.rows_blank
+            )
+        });
+        if self.rows_unassigned > 0 {
+            let n = self.rows_unassigned;
+            out.push(if zh {
+                format!("  其中 {n} 行找不到对应的人")
+            } else {
+                format!("  of those stored, {n} lead to no person")
+            });
+        }
+        if self.ids_given > 0 {
+            let (invalid, tails) =
+                (percent(self.ids_invalid, self.ids_given), percent(self.ids_ending_000, self.ids_given));
+            out.push(if zh {
+                format!("  证件号码 {} 个，无效 {invalid}，末三位为 000 的 {tails}", self.ids_given)
+            } else {
+                format!("  identity numbers: {}, invalid {invalid}, ending in 000 {tails}", self.ids_given)
+            });
+        }
+        for (reason, n) in &self.reasons {
+            out.push(format!("  {} {reason}: {n}", if zh { "退回或备注" } else { "rejects and remarks," }));
+        }
+        for file in &self.files {
+            file.text(zh, out);
+        }
+        for field in self.fields.iter().filter(|f| f.nulls > 0 || f.first.is_some()) {
+            let range = match (field.first, field.last) {
+                (Some(a), Some(b)) if zh => format!("，{a} 至 {b}"),
+                (Some(a), Some(b)) => format!(", {a} to {b}"),
+                _ => String::new(),
+            };
+            let empty = percent(field.nulls, self.rows_stored);
+            out.push(if zh {
+                format!("  {}：空值 {empty}{range}", field.field)
+            } else {
+                format!("  {}: empty {empty}{range}", field.field)
+            });
+        }
+        out.push(String::new());
+    }
+}
+
+impl FileQuality {
+    fn text(&self, zh: bool, out: &mut Vec<String>) {
+        let encoding = self.encoding.as_ref().map(|e| format!(" {e}")).unwrap_or_default();
+        let rows = if zh { format!("{} 行", self.rows) } else { format!("{} rows", self.rows) };
+        out.push(format!("  {} ({}{encoding}), {rows}", self.path, self.format));
+        if !self.missing_columns.is_empty() {
+            out.push(format!(
+                "    {} {}",
+                if zh { "没有的列：" } else { "columns not there:" },
+                self.missing_columns.join(", ")
+            ));
+        }
+        for (column, near) in &self.ignored_columns {
+            let near = near
+                .as_ref()
+                .map(|n| if zh { format!("（是否为 {n}？）") } else { format!(" (is it {n}?)") });
+            out.push(format!(
+                "    {} {column}{}",
+                if zh { "未使用的列：" } else { "column not used:" },
+                near.unwrap_or_default()
+            ));
+        }
+    }
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.2} %", share(part, whole) * 100.0)
+}

@@ -1,0 +1,391 @@
+//! Workbooks: XLSX as a stream of cells, XLS as a whole (its rows end at 65,536). Cells keep their kind: a
+//! number is never taken for text, a date cell is a date in either of the two calendars. What is really inside a
+//! file is told by its first bytes, since many systems call a web page `.xls`.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+
+use calamine::{Data, DataRef, DataType, HeaderRow, Reader, SheetType, SheetVisible, Xls, Xlsx};
+use mingcha_rules::{Contract, Diagnostic};
+
+use super::{BATCH_ROWS, How, Opened, Sink, Unit, fingerprint};
+use crate::batch::{Cell, Column, RawBatch, Value, Values};
+use crate::discover::{Dates, Found};
+use crate::fault;
+use crate::headings::{Matched, matched};
+
+const WANTED: (&str, &str) = ("Excel 工作簿", "a workbook");
+const ZIP: &[u8] = b"PK\x03\x04";
+const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
+
+/// How a workbook is read.
+#[derive(Debug, Clone)]
+pub(crate) struct SheetFacts {
+    /// Whether it is of the old binary kind.
+    pub(crate) old: bool,
+    /// Sheet.
+    pub(crate) sheet: String,
+    /// Row of the headings, from 0.
+    header_row: u32,
+    /// Whether serial numbers count from 1904.
+    epoch_1904: bool,
+}
+
+/// What to do with one row: its number from 0 and its cells. `false`: enough.
+type EachRow<'a> = dyn FnMut(u32, Vec<Cell>) -> Result<bool, Diagnostic> + 'a;
+
+enum Book {
+    New(Box<Xlsx<BufReader<File>>>),
+    Old(Box<Xls<BufReader<File>>>),
+}
+
+/// Looks at the sheets and the headings.
+pub(super) fn open(found: &Found, contract: &Contract) -> Result<Opened, Vec<Diagnostic>> {
+    let (bytes, sha256) = fingerprint(found, |_| {}).map_err(|d| vec![d])?;
+    let mut book = Book::open(found).map_err(|d| vec![d])?;
+    let names = book.sheets();
+    let sheet = chosen(found, &names).map_err(|d| vec![d])?;
+    let facts = SheetFacts {
+        old: matches!(book, Book::Old(_)),
+        sheet,
+        header_row: found.mapping.header_row.unwrap_or(1).saturating_sub(1),
+        epoch_1904: book.epoch_1904(),
+    };
+    let mut headings: Option<Vec<String>> = None;
+    book.rows(found, &facts.sheet, &mut |row, cells| {
+        if row == facts.header_row {
+            headings = Some(cells.iter().map(|c| heading(c, facts.epoch_1904)).collect());
+        }
+        Ok(row < facts.header_row)
+    })
+    .map_err(|d| vec![d])?;
+    let headings = headings.ok_or_else(|| vec![no_headings(&found.name)])?;
+    let matched = matched(contract, &headings, &found.name)?;
+    let mut notes = Vec::new();
+    if found.mapping.sheet.is_none() {
+        let others = book.filled(found, names.iter().filter(|n| **n != facts.sheet));
+        if !others.is_empty() {
+            notes.push(other_sheets(&found.name, &facts.sheet, &others));
+        }
+    }
+    Ok(Opened {
+        found: found.clone(),
+        matched,
+        how: How::Sheet(facts),
+        bytes,
+        sha256,
+        rows: None,
+        dates: Dates::default(),
+        notes,
+        units: vec![Unit::whole()],
+    })
+}
+
+/// Reads all rows of the sheet.
+pub(super) fn read(
+    found: &Found,
+    matched: &Matched,
+    facts: &SheetFacts,
+    sink: &mut Sink<'_>,
+) -> Result<(), Diagnostic> {
+    let mut book = Book::open(found)?;
+    let mut batch = Batch::new(matched, facts);
+    book.rows(found, &facts.sheet, &mut |row, cells| {
+        if row > facts.header_row {
+            // Rows without any cell are not in the file at all; they keep their number.
+            while batch.next < row - facts.header_row {
+                batch.push(&[], sink)?;
+            }
+            batch.push(&cells, sink)?;
+        }
+        Ok(true)
+    })?;
+    batch.flush(sink)
+}
+
+struct Batch<'a> {
+    matched: &'a Matched,
+    facts: &'a SheetFacts,
+    columns: Vec<Vec<Cell>>,
+    blank: Vec<usize>,
+    rows: usize,
+    /// Data row of the next row.
+    next: u32,
+}
+
+impl<'a> Batch<'a> {
+    fn new(matched: &'a Matched, facts: &'a SheetFacts) -> Self {
+        let columns = vec![Vec::new(); matched.columns.len()];
+        Self { matched, facts, columns, blank: Vec::new(), rows: 0, next: 1 }
+    }
+
+    fn push(&mut self, cells: &[Cell], sink: &mut Sink<'_>) -> Result<(), Diagnostic> {
+        if cells.iter().all(is_blank) {
+            self.blank.push(self.rows);
+        }
+        for (out, column) in self.columns.iter_mut().zip(&self.matched.columns) {
+            if let Some(column) = column {
+                out.push(cells.get(*column).cloned().unwrap_or_default());
+            }
+        }
+        self.rows += 1;
+        self.next += 1;
+        if self.rows == BATCH_ROWS { self.flush(sink) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), Diagnostic> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let epoch_1904 = self.facts.epoch_1904;
+        let columns = self
+            .columns
+            .iter_mut()
+            .zip(&self.matched.columns)
+            .map(|(cells, column)| match column {
+                Some(_) => Column::Cells { cells: std::mem::take(cells), epoch_1904 },
+                None => Column::Missing,
+            })
+            .collect();
+        let first_row = u64::from(self.next) - rows as u64;
+        sink(RawBatch {
+            first_row,
+            rows,
+            columns,
+            broken: Vec::new(),
+            blank: std::mem::take(&mut self.blank),
+        })
+    }
+}
+
+fn is_blank(cell: &Cell) -> bool {
+    match cell {
+        Cell::Empty => true,
+        Cell::Text(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
+fn heading(cell: &Cell, epoch_1904: bool) -> String {
+    match Values::Cells(std::slice::from_ref(cell), epoch_1904).at(0) {
+        Value::Text(text) => text.to_owned(),
+        other => other.shown().unwrap_or_default(),
+    }
+}
+
+impl Book {
+    fn open(found: &Found) -> Result<Self, Diagnostic> {
+        let failed = |e: &dyn std::fmt::Display| fault::cannot_read(&found.name, WANTED, e);
+        let mut file = File::open(&found.path).map_err(|e| failed(&e))?;
+        let mut head = Vec::new();
+        file.by_ref().take(8).read_to_end(&mut head).map_err(|e| failed(&e))?;
+        file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
+        if head.starts_with(ZIP) {
+            let book = Xlsx::new(BufReader::new(file)).map_err(|e| failed(&e))?;
+            return Ok(Self::New(Box::new(book)));
+        }
+        if head.starts_with(COMPOUND) {
+            if is_encrypted(&mut file).map_err(|e| failed(&e))? {
+                return Err(password(&found.name));
+            }
+            let book = Xls::new(BufReader::new(file)).map_err(|e| match e {
+                calamine::XlsError::Password => password(&found.name),
+                other => failed(&other),
+            })?;
+            return Ok(Self::Old(Box::new(book)));
+        }
+        Err(not_a_workbook(&found.name))
+    }
+
+    fn sheets(&self) -> Vec<String> {
+        let all = match self {
+            Self::New(book) => book.sheets_metadata(),
+            Self::Old(book) => book.sheets_metadata(),
+        };
+        all.iter()
+            .filter(|s| s.typ == SheetType::WorkSheet && s.visible == SheetVisible::Visible)
+            .map(|s| s.name.clone())
+            .collect()
+    }
+
+    fn epoch_1904(&self) -> bool {
+        match self {
+            Self::New(book) => book.has_1904_epoch(),
+            Self::Old(book) => book.has_1904_epoch(),
+        }
+    }
+
+    /// Hands out the rows that have cells.
+    fn rows(&mut self, found: &Found, sheet: &str, each: &mut EachRow<'_>) -> Result<(), Diagnostic> {
+        let failed = |e: &dyn std::fmt::Display| fault::cannot_read(&found.name, WANTED, e);
+        match self {
+            Self::New(book) => {
+                let mut reader = book.worksheet_cells_reader(sheet).map_err(|e| failed(&e))?;
+                let mut current: Option<(u32, Vec<Cell>)> = None;
+                while let Some(cell) = reader.next_cell().map_err(|e| failed(&e))? {
+                    let (row, column) = cell.get_position();
+                    if current.as_ref().is_some_and(|c| c.0 != row)
+                        && let Some((row, cells)) = current.take()
+                        && !each(row, cells)?
+                    {
+                        return Ok(());
+                    }
+                    let cells = &mut current.get_or_insert_with(|| (row, Vec::new())).1;
+                    let column = column as usize;
+                    if cells.len() <= column {
+                        cells.resize(column + 1, Cell::Empty);
+                    }
+                    cells[column] = cell_of(cell.get_value());
+                }
+                if let Some((row, cells)) = current {
+                    each(row, cells)?;
+                }
+            }
+            Self::Old(book) => {
+                book.with_header_row(HeaderRow::Row(0));
+                let range = book.worksheet_range(sheet).map_err(|e| failed(&e))?;
+                let (top, left) = range.start().unwrap_or((0, 0));
+                for (row, cells) in range.rows().enumerate() {
+                    let mut all = vec![Cell::Empty; left as usize];
+                    all.extend(cells.iter().map(old_cell));
+                    if !each(top + row as u32, all)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of these sheets, those that hold anything.
+    fn filled<'a>(&mut self, found: &Found, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let mut out = Vec::new();
+        for name in names {
+            let mut any = false;
+            let looked = self.rows(found, name, &mut |_, cells| {
+                any |= cells.iter().any(|c| !is_blank(c));
+                Ok(!any)
+            });
+            if any || looked.is_err() {
+                out.push(name.clone());
+            }
+        }
+        out
+    }
+}
+
+fn cell_of(value: &DataRef<'_>) -> Cell {
+    match value {
+        DataRef::Int(n) => Cell::Number(*n as f64),
+        DataRef::Float(n) => Cell::Number(*n),
+        DataRef::String(text) => Cell::Text(text.clone()),
+        DataRef::SharedString(text) => Cell::Text((*text).to_owned()),
+        DataRef::Bool(b) => Cell::Bool(*b),
+        DataRef::DateTime(moment) if moment.is_datetime() => {
+            value.as_datetime().map_or_else(|| Cell::Number(moment.as_f64()), Cell::Moment)
+        }
+        DataRef::DateTime(moment) => Cell::Number(moment.as_f64()),
+        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Cell::Text(text.clone()),
+        DataRef::Error(_) => Cell::Error,
+        DataRef::Empty => Cell::Empty,
+    }
+}
+
+fn old_cell(value: &Data) -> Cell {
+    match value {
+        Data::Int(n) => Cell::Number(*n as f64),
+        Data::Float(n) => Cell::Number(*n),
+        Data::String(text) => Cell::Text(text.clone()),
+        Data::Bool(b) => Cell::Bool(*b),
+        Data::DateTime(moment) if moment.is_datetime() => {
+            value.as_datetime().map_or_else(|| Cell::Number(moment.as_f64()), Cell::Moment)
+        }
+        Data::DateTime(moment) => Cell::Number(moment.as_f64()),
+        Data::DateTimeIso(text) | Data::DurationIso(text) => Cell::Text(text.clone()),
+        Data::Error(_) => Cell::Error,
+        Data::Empty => Cell::Empty,
+    }
+}
+
+/// An encrypted workbook is a compound file with a stream of this name (UTF-16).
+fn is_encrypted(file: &mut File) -> std::io::Result<bool> {
+    let needle: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut window = Vec::new();
+    let mut buffer = vec![0u8; 1 << 16];
+    let mut found = false;
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        window.extend_from_slice(&buffer[..n]);
+        if window.windows(needle.len()).any(|w| w == needle) {
+            found = true;
+            break;
+        }
+        let keep = window.len().saturating_sub(needle.len());
+        window.drain(..keep);
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(found)
+}
+
+fn chosen(found: &Found, names: &[String]) -> Result<String, Diagnostic> {
+    match &found.mapping.sheet {
+        Some(asked) if names.contains(asked) => Ok(asked.clone()),
+        Some(asked) => Err(Diagnostic::error(
+            "MC624",
+            format!("应有工作表「{asked}」，实际只有：{}", names.join("、")),
+            format!("wanted the sheet `{asked}`, got only: {}", names.join(", ")),
+        )
+        .in_file(&found.name)
+        .with_help("改正映射中的 sheet", "mend `sheet` in the mapping")),
+        None => names.first().cloned().ok_or_else(|| no_headings(&found.name)),
+    }
+}
+
+fn other_sheets(file: &str, read: &str, others: &[String]) -> Diagnostic {
+    Diagnostic::warning(
+        "MC625",
+        format!("只读取了工作表「{read}」，未读取：{}", others.join("、")),
+        format!("only the sheet `{read}` was read, not: {}", others.join(", ")),
+    )
+    .in_file(file)
+    .with_help(
+        "如其他工作表也是数据，请另存为单独的文件，或在映射中写明 sheet",
+        "where the others are data as well, save them as files of their own, or say the sheet in a mapping",
+    )
+}
+
+fn password(file: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC623",
+        "需要未加密的工作簿，实际有密码保护",
+        "wanted a workbook without a password, got a protected one",
+    )
+    .in_file(file)
+    .with_help("去掉密码后另存", "remove the password and save it again")
+}
+
+fn not_a_workbook(file: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC620",
+        "需要 Excel 工作簿，实际是别的内容（网页或文本常被命名为 .xls）",
+        "wanted a workbook, got something else (web pages and text are often called .xls)",
+    )
+    .in_file(file)
+    .with_help(
+        "在 Excel 中打开并另存为 .xlsx，或改为 .csv",
+        "open it in a spreadsheet and save it as .xlsx, or rename it to .csv",
+    )
+}
+
+fn no_headings(file: &str) -> Diagnostic {
+    Diagnostic::error("MC626", "需要一行表头，实际没有", "wanted a row of headings, got none")
+        .in_file(file)
+        .with_help(
+            "表头不在第一行时，在映射中写明 header_row",
+            "where it is not the first row, say header_row in a mapping",
+        )
+}

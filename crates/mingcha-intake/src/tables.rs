@@ -1,0 +1,78 @@
+//! What a reader of prepared data may ask: the one interface that rules are run over, whether the data lies
+//! in a store on disk or in the few rows of an example. Knows no file format and no rule.
+
+use arrow::record_batch::RecordBatch;
+use chrono::NaiveDate;
+use mingcha_rules::{Contract, Diagnostic};
+
+/// Bits of a `src` that hold the row; the file stands above them.
+const ROW_BITS: u32 = 40;
+
+/// Prepared datasets, split by person.
+pub trait Tables: Send + Sync {
+    /// The contracts the data was typed by, in order of name.
+    fn contracts(&self) -> &[Contract];
+
+    /// Persons in the index; `pid` runs from 0 to this, exclusive.
+    fn n_persons(&self) -> u64;
+
+    /// Shards; at least 1.
+    fn n_shards(&self) -> usize;
+
+    /// Rows of a dataset, or of `persons` and `rejects`. `None`: the dataset was not delivered.
+    fn rows(&self, dataset: &str) -> Option<u64>;
+
+    /// One part of a dataset, with the columns of [`sql_schema`](crate::schema::sql_schema) (or
+    /// [`builtin_schema`](crate::schema::builtin_schema)) that are asked for, in the order asked. Persons come
+    /// in shards; `rejects` and datasets without persons are [`Part::Whole`]. Always at least one batch.
+    ///
+    /// # Errors
+    /// When the dataset was not delivered, a column is unknown, the part does not fit the dataset, or the
+    /// file is damaged.
+    fn read(&self, dataset: &str, part: Part, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic>;
+
+    /// The dataset, file and row that a `src` means.
+    fn locate(&self, src: i64) -> Option<RowLocator>;
+
+    /// The identity number of a person. `None`: no such person.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    fn id_number(&self, pid: i32) -> Result<Option<String>, Diagnostic>;
+
+    /// The day the dataset was extracted, where the sender said so.
+    fn extract_date(&self, dataset: &str) -> Option<NaiveDate>;
+}
+
+/// A part of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The rows of the persons of one shard, sorted by `pid`, `src`.
+    Shard(usize),
+    /// The rows of a person dataset that lead to no person, sorted by `src`.
+    Unassigned,
+    /// A dataset without persons, sorted by `src`; or `rejects`, in order of file.
+    Whole,
+}
+
+/// Where a row came from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowLocator {
+    /// Dataset.
+    pub dataset: String,
+    /// File, relative to the extracts folder.
+    pub file: String,
+    /// Data row, from 1; the heading is not counted.
+    pub row: u64,
+}
+
+/// The row locator of a row: file number above, row below.
+pub(crate) fn src_of(file: u32, row: u64) -> i64 {
+    (i64::from(file) << ROW_BITS) | (row as i64)
+}
+
+/// File number and row of a row locator.
+pub(crate) fn file_and_row(src: i64) -> (u32, u64) {
+    let row = src & ((1 << ROW_BITS) - 1);
+    (u32::try_from(src >> ROW_BITS).unwrap_or(0), row.unsigned_abs())
+}

@@ -1,0 +1,454 @@
+//! Workbooks: a list to work through and to hand back. Heading frozen and filtered, numbers of people and accounts
+//! as text, the outcome columns open and everything else locked. Rows go to the disk as they come
+//! (constant memory), into the export's own folder: personal data never touches the system's temporary folder.
+
+use std::path::Path;
+
+use mingcha_rules::{Diagnostic, Finding, Lang, Severity};
+use rust_xlsxwriter::{
+    Color, DataValidation, DataValidationErrorStyle, DataValidationRule, DocProperties, ExcelDateTime, Format,
+    FormatAlign, FormatBorder, Formula, IntoCustomDateTime, ProtectionOptions, Workbook, Worksheet, XlsxError,
+};
+
+use super::counts::{self, Count};
+use super::list::{self, Cell, Column, Show, Table};
+use super::{Job, SCHEMA_VERSION, SEVERITIES};
+use crate::fault;
+use crate::mask::Profile;
+use crate::words::{self, CONCLUSIONS, clip, say};
+
+/// The most characters that a cell can hold.
+const CELL: usize = 32_767;
+/// Lines of a row beyond which it is cut off on the sheet (not in the cell).
+const LINES: usize = 9;
+
+/// Writes the findings of the whole run, or of one area.
+pub(super) fn write(job: &Job<'_>, area: Option<&str>, findings: &[&Finding], path: &Path) -> Result<(), Diagnostic> {
+    let mut book = Book::new(job, area, path)?;
+    let list = list::findings(job, findings);
+    book.sheets(say(job.lang(), "线索清单", "Findings"), list, Layout { frozen: 5, pages: 2 })?;
+    book.sheets(say(job.lang(), "证据明细", "Evidence"), list::evidence(job, findings), Layout { frozen: 3, pages: 1 })?;
+    let tables = [
+        (say(job.lang(), "按严重程度", "By severity"), list::by_severity(job, findings)?),
+        (say(job.lang(), "按规则", "By rule"), list::by_rule(job, findings, area.is_none())?),
+        (say(job.lang(), "按地区", "By area"), list::by_area(job, findings)?),
+    ];
+    book.summary(tables.into())?;
+    book.conclusions()?;
+    book.meta(findings.len() as u64)?;
+    book.save()
+}
+
+/// Writes the public counts.
+pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Result<(), Diagnostic> {
+    let mut book = Book::new(job, None, path)?;
+    book.sheets(say(job.lang(), "线索统计", "Counts"), counts::table(job, cells), Layout { frozen: 0, pages: 1 })?;
+    book.sheets(say(job.lang(), "规则执行", "Rules"), counts::outcomes(job), Layout { frozen: 0, pages: 1 })?;
+    book.meta(cells.len() as u64)?;
+    book.save()
+}
+
+/// Columns that stay in sight, and pages side by side on paper.
+#[derive(Clone, Copy)]
+struct Layout {
+    frozen: u16,
+    pages: u16,
+}
+
+struct Book<'a> {
+    job: &'a Job<'a>,
+    area: Option<&'a str>,
+    path: &'a Path,
+    workbook: Workbook,
+    styles: Styles,
+}
+
+impl<'a> Book<'a> {
+    fn new(job: &'a Job<'a>, area: Option<&'a str>, path: &'a Path) -> Result<Self, Diagnostic> {
+        let mut workbook = Workbook::new();
+        let folder = path.parent().unwrap_or(path);
+        workbook.set_tempdir(folder).map_err(|e| fault::unwritable(path, e))?;
+        // The library would read the clock; the run's own day is the same in every repetition.
+        let properties = DocProperties::new()
+            .set_title(say(job.lang(), "疑点线索清单", "List of findings"))
+            .set_author("Mingcha 明察")
+            .set_comment(format!("export {} run {}", job.export_id, job.manifest.run_id))
+            .set_creation_datetime(AsOf(&job.manifest.as_of));
+        workbook.set_properties(&properties);
+        Ok(Self { job, area, path, workbook, styles: Styles::new() })
+    }
+
+    fn fail(&self) -> impl Fn(XlsxError) -> Diagnostic + use<> {
+        let path = self.path.to_path_buf();
+        move |e| fault::unwritable(&path, e)
+    }
+
+    /// Writes a list into as many sheets as its rows need; at least one.
+    fn sheets(&mut self, title: &str, table: Table<'_>, layout: Layout) -> Result<(), Diagnostic> {
+        let fail = self.fail();
+        let most = self.job.options.sheet_rows.max(2) - 1;
+        let mut rows = table.rows.peekable();
+        let mut part = 1;
+        loop {
+            let name = if part == 1 { title.to_owned() } else { format!("{title} {part}") };
+            let header = self.page_header();
+            let lang = self.job.lang();
+            let sheet = self.workbook.add_worksheet_with_constant_memory().map_err(&fail)?;
+            sheet.set_name(&name).map_err(&fail)?;
+            let mut last = 0;
+            heading(sheet, &self.styles, &table.columns).map_err(&fail)?;
+            while last < most && let Some(cells) = rows.next() {
+                last += 1;
+                line(sheet, &self.styles, &table.columns, last, &cells, lang).map_err(&fail)?;
+            }
+            finish(sheet, &table.columns, last, layout, lang).map_err(&fail)?;
+            page(sheet, &header, layout, lang).map_err(&fail)?;
+            part += 1;
+            if rows.peek().is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn summary(&mut self, tables: Vec<(&str, Table<'_>)>) -> Result<(), Diagnostic> {
+        let fail = self.fail();
+        let facts = self.facts();
+        let (header, lang) = (self.page_header(), self.job.lang());
+        let styles = &self.styles;
+        let sheet = self.workbook.add_worksheet();
+        sheet.set_name(say(lang, "汇总", "Summary")).map_err(&fail)?;
+        let write = || -> Result<(), XlsxError> {
+            sheet.write_string_with_format(0, 0, say(lang, "疑点线索汇总", "Summary of findings"), &styles.title)?;
+            sheet.set_row_height(0, 26)?;
+            let mut row = 1;
+            for (name, value) in &facts {
+                sheet.write_string_with_format(row, 0, *name, &styles.fact)?;
+                sheet.write_string(row, 1, value)?;
+                row += 1;
+            }
+            for (title, table) in tables {
+                row += 1;
+                sheet.write_string_with_format(row, 0, title, &styles.section)?;
+                row += 1;
+                for (column, spec) in (0_u16..).zip(&table.columns) {
+                    sheet.write_string_with_format(row, column, &spec.title, &styles.head)?;
+                }
+                for cells in table.rows {
+                    row += 1;
+                    line(sheet, styles, &table.columns, row, &cells, lang)?;
+                }
+                row += 1;
+            }
+            for (column, width) in [(0, 24), (1, 36), (2, 20), (3, 12), (4, 12), (5, 18), (6, 50)] {
+                sheet.set_column_width(column, width)?;
+            }
+            page(sheet, &header, Layout { frozen: 0, pages: 1 }, lang)
+        };
+        write().map_err(fail)
+    }
+
+    /// What a reader must know before reading figures.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let (job, lang) = (self.job, self.job.lang());
+        let mut facts = vec![
+            (say(lang, "数据截止日期", "As of"), job.manifest.as_of.clone()),
+            (say(lang, "运行编号", "Run"), job.manifest.run_id.clone()),
+            (say(lang, "导出编号", "Export"), job.export_id.clone()),
+            (
+                say(lang, "显示方式", "Personal data"),
+                match job.options.profile {
+                    Profile::Investigator => say(lang, "完整显示，仅限核查人员", "shown in full, for investigators only"),
+                    _ => say(lang, "个人信息已遮盖", "masked"),
+                }
+                .to_owned(),
+            ),
+            (
+                say(lang, "说明", "Note"),
+                say(
+                    lang,
+                    "本清单列出的是需要核查的线索，不是结论；核实之前不得据此停发待遇。",
+                    "These are leads to be checked, not verdicts; no payment may be stopped on the strength of this list alone.",
+                )
+                .to_owned(),
+            ),
+        ];
+        if let Some(area) = self.area {
+            facts.insert(0, (say(lang, "地区", "Area"), job.area_label(area)));
+        }
+        if let Some(recipient) = &job.options.recipient {
+            facts.insert(0, (say(lang, "接收人", "For"), recipient.clone()));
+        }
+        facts
+    }
+
+    /// The list behind the drop-down, in both languages.
+    fn conclusions(&mut self) -> Result<(), Diagnostic> {
+        let fail = self.fail();
+        let sheet = self.workbook.add_worksheet();
+        sheet.set_name(LISTS).map_err(&fail)?;
+        for (row, (code, zh, en)) in (0_u32..).zip([("code", "zh", "en")].into_iter().chain(CONCLUSIONS)) {
+            for (column, text) in [(0, code), (1, zh), (2, en)] {
+                sheet.write_string(row, column, text).map_err(&fail)?;
+            }
+        }
+        sheet.set_hidden(true);
+        Ok(())
+    }
+
+    /// What an import must know; nobody else sees it.
+    fn meta(&mut self, rows: u64) -> Result<(), Diagnostic> {
+        let fail = self.fail();
+        let job = self.job;
+        let facts = [
+            ("schema_version", SCHEMA_VERSION.to_string()),
+            ("export_id", job.export_id.clone()),
+            ("run_id", job.manifest.run_id.clone()),
+            ("as_of", job.manifest.as_of.clone()),
+            ("rule_pack_hash", job.manifest.rule_pack_hash.clone()),
+            ("engine", job.manifest.engine.clone()),
+            ("profile", job.options.profile.as_str().to_owned()),
+            ("lang", say(job.lang(), "zh", "en").to_owned()),
+            ("area", self.area.unwrap_or("").to_owned()),
+            ("recipient", job.options.recipient.clone().unwrap_or_default()),
+            ("rows", rows.to_string()),
+        ];
+        let sheet = self.workbook.add_worksheet();
+        sheet.set_name("_meta").map_err(&fail)?;
+        for (row, (name, value)) in (0_u32..).zip(&facts) {
+            sheet.write_string(row, 0, *name).map_err(&fail)?;
+            sheet.write_string(row, 1, value).map_err(&fail)?;
+        }
+        sheet.set_very_hidden(true);
+        Ok(())
+    }
+
+    fn page_header(&self) -> String {
+        let (job, lang) = (self.job, self.job.lang());
+        let mut parts = vec![say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts").to_owned()];
+        if let Some(recipient) = &job.options.recipient {
+            parts.push(format!("{}{recipient}", say(lang, "接收人：", "for ")));
+        }
+        parts.push(format!("{}{}", say(lang, "导出编号：", "export "), job.export_id));
+        // `&` begins a code in headers; 255 characters are the most a header takes.
+        clip(&parts.join("  "), 180).replace('&', "&&")
+    }
+
+    fn save(mut self) -> Result<(), Diagnostic> {
+        let fail = self.fail();
+        self.workbook.save(self.path).map_err(fail)
+    }
+}
+
+/// The run's day as a document's creation time.
+struct AsOf<'a>(&'a str);
+
+impl IntoCustomDateTime for AsOf<'_> {
+    fn utc_datetime(self) -> String {
+        format!("{}T00:00:00Z", self.0)
+    }
+}
+
+const LISTS: &str = "_lists";
+
+fn heading(sheet: &mut Worksheet, styles: &Styles, columns: &[Column]) -> Result<(), XlsxError> {
+    for (at, column) in (0_u16..).zip(columns) {
+        sheet.set_column_width(at, column.width)?;
+        if column.show == Show::Hidden {
+            sheet.set_column_hidden(at)?;
+        }
+        let style = if column.show.is_fillable() { &styles.head_fill } else { &styles.head };
+        sheet.write_string_with_format(0, at, &column.title, style)?;
+    }
+    sheet.set_row_height(0, 30)?;
+    Ok(())
+}
+
+fn line(
+    sheet: &mut Worksheet,
+    styles: &Styles,
+    columns: &[Column],
+    row: u32,
+    cells: &[Cell],
+    lang: Lang,
+) -> Result<(), XlsxError> {
+    let mut lines = 1;
+    for ((at, column), cell) in (0_u16..).zip(columns).zip(cells) {
+        let style = styles.of(column.show, cell, lang);
+        match cell {
+            Cell::Text(text) => {
+                let text = clip(text, CELL);
+                if column.show == Show::Wrapped {
+                    lines = lines.max(height(&text, usize::from(column.width)));
+                }
+                sheet.write_string_with_format(row, at, text, style)?;
+            }
+            Cell::Date(date) => match ExcelDateTime::parse_from_str(date) {
+                Ok(day) => sheet.write_datetime_with_format(row, at, &day, style).map(|_| ())?,
+                // A day before 1900 is beyond a spreadsheet's calendar.
+                Err(_) => sheet.write_string_with_format(row, at, date, style).map(|_| ())?,
+            },
+            Cell::Money(fen) => {
+                // A double holds every amount below 90 billion yuan to the fen.
+                #[expect(clippy::cast_precision_loss, reason = "14 digits fit into the 53 bits of a double")]
+                sheet.write_number_with_format(row, at, *fen as f64 / 100.0, style)?;
+            }
+            Cell::Count(count) => {
+                #[expect(clippy::cast_precision_loss, reason = "counts of rows fit into the 53 bits of a double")]
+                sheet.write_number_with_format(row, at, *count as f64, style)?;
+            }
+            Cell::Blank => {
+                sheet.write_blank(row, at, style)?;
+            }
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most a handful of lines")]
+    sheet.set_row_height(row, 4.0 + 15.0 * lines.min(LINES) as f64)?;
+    Ok(())
+}
+
+/// Lines that `text` takes in a column of `width` characters.
+fn height(text: &str, width: usize) -> usize {
+    text.lines().map(|line| words::width(line).div_ceil(width.saturating_sub(1).max(1)).max(1)).sum()
+}
+
+fn finish(
+    sheet: &mut Worksheet,
+    columns: &[Column],
+    last: u32,
+    layout: Layout,
+    lang: Lang,
+) -> Result<(), XlsxError> {
+    let right = u16::try_from(columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
+    sheet.autofilter(0, 0, last, right)?;
+    sheet.set_freeze_panes(1, layout.frozen)?;
+    sheet.protect_with_options(&ProtectionOptions {
+        use_autofilter: true,
+        sort: true,
+        format_columns: true,
+        format_rows: true,
+        ..ProtectionOptions::default()
+    });
+    if last == 0 {
+        return Ok(());
+    }
+    for (at, column) in (0_u16..).zip(columns) {
+        if let Some(validation) = validation(column.show, lang)? {
+            sheet.add_data_validation(1, at, last, at, &validation)?;
+        }
+    }
+    Ok(())
+}
+
+fn validation(show: Show, lang: Lang) -> Result<Option<DataValidation>, XlsxError> {
+    let rule = match show {
+        Show::Conclusion => {
+            let column = say(lang, "B", "C");
+            let range = format!("'{LISTS}'!${column}$2:${column}${}", CONCLUSIONS.len() + 1);
+            DataValidation::new()
+                .allow_list_formula(Formula::new(range))
+                .set_input_title(say(lang, "结论", "Conclusion"))?
+                .set_input_message(say(lang, "请从下拉列表中选择", "Choose from the list"))?
+                .set_error_message(say(lang, "请从下拉列表中选择结论", "Please choose a conclusion from the list"))?
+        }
+        Show::FillDate => DataValidation::new()
+            .allow_date(DataValidationRule::GreaterThanOrEqualTo(ExcelDateTime::from_ymd(2000, 1, 1)?))
+            .set_error_message(say(lang, "请填写日期，例如 2026-01-31", "Please enter a date such as 2026-01-31"))?,
+        Show::FillMoney => DataValidation::new()
+            .allow_decimal_number(DataValidationRule::GreaterThanOrEqualTo(0.0))
+            .set_error_message(say(lang, "请填写金额（元），只填数字", "Please enter an amount in yuan, figures only"))?,
+        _ => return Ok(None),
+    };
+    Ok(Some(rule.set_error_title(say(lang, "填写有误", "Not accepted"))?.set_error_style(DataValidationErrorStyle::Stop)))
+}
+
+/// A4 across, the heading (and whom a row is about) on each page.
+fn page(sheet: &mut Worksheet, header: &str, layout: Layout, lang: Lang) -> Result<(), XlsxError> {
+    sheet.set_landscape();
+    sheet.set_paper_size(9);
+    sheet.set_print_fit_to_pages(layout.pages, 0);
+    sheet.set_repeat_rows(0, 0)?;
+    if layout.pages > 1 && layout.frozen > 0 {
+        sheet.set_repeat_columns(0, layout.frozen - 1)?;
+    }
+    sheet.set_margins(0.4, 0.4, 0.6, 0.6, 0.3, 0.3);
+    sheet.set_header(format!("&L&9{header}"));
+    sheet.set_footer(say(lang, "&C&9第 &P 页，共 &N 页", "&C&9Page &P of &N"));
+    Ok(())
+}
+
+struct Styles {
+    title: Format,
+    section: Format,
+    fact: Format,
+    head: Format,
+    head_fill: Format,
+    wrapped: Format,
+    centred: Format,
+    date: Format,
+    money: Format,
+    count: Format,
+    fill_text: Format,
+    fill_date: Format,
+    fill_money: Format,
+    severities: Vec<(Severity, Format)>,
+}
+
+impl Styles {
+    fn new() -> Self {
+        let cell = Format::new()
+            .set_align(FormatAlign::Top)
+            .set_border(FormatBorder::Thin)
+            .set_border_color(Color::RGB(0x00D0_D7DE));
+        let fill = cell.clone().set_unlocked().set_background_color(Color::RGB(0x00FF_FBE6)).set_text_wrap();
+        let head = Format::new()
+            .set_bold()
+            .set_font_color(Color::White)
+            .set_background_color(Color::RGB(0x001F_3A5F))
+            .set_align(FormatAlign::Center)
+            .set_align(FormatAlign::VerticalCenter)
+            .set_border(FormatBorder::Thin)
+            .set_border_color(Color::RGB(0x00D0_D7DE))
+            .set_text_wrap();
+        let centred = cell.clone().set_align(FormatAlign::Center);
+        let colours = [0x00F4_B6B6, 0x00FB_D5B5, 0x00FF_F2CC, 0x00E2_EFDA, 0x00ED_EDED];
+        let severities = SEVERITIES.into_iter().zip(colours);
+        Self {
+            title: Format::new().set_bold().set_font_size(16),
+            section: Format::new().set_bold().set_font_size(12),
+            fact: Format::new().set_bold().set_align(FormatAlign::Top),
+            head_fill: head.clone().set_background_color(Color::RGB(0x00B4_5F06)),
+            head,
+            wrapped: cell.clone().set_num_format("@").set_text_wrap(),
+            centred: centred.clone().set_num_format("@"),
+            date: centred.clone().set_num_format("yyyy-mm-dd"),
+            money: cell.clone().set_num_format("#,##0.00").set_align(FormatAlign::Right).set_indent(1),
+            count: centred.clone().set_num_format("0"),
+            fill_text: fill.clone().set_num_format("@"),
+            fill_date: fill.clone().set_num_format("yyyy-mm-dd").set_align(FormatAlign::Center),
+            fill_money: fill.set_num_format("#,##0.00").set_align(FormatAlign::Right),
+            severities: severities
+                .map(|(level, colour)| (level, centred.clone().set_bold().set_background_color(Color::RGB(colour))))
+                .collect(),
+        }
+    }
+
+    fn of(&self, show: Show, cell: &Cell, lang: Lang) -> &Format {
+        match (show, cell) {
+            // "<3" stands in a column of counts.
+            (Show::Count | Show::Money | Show::Date, Cell::Text(_)) => &self.centred,
+            (Show::Hidden | Show::Wrapped, _) => &self.wrapped,
+            (Show::Centred, _) => &self.centred,
+            (Show::Date, _) => &self.date,
+            (Show::Money, _) => &self.money,
+            (Show::Count, _) => &self.count,
+            (Show::Conclusion | Show::FillText, _) => &self.fill_text,
+            (Show::FillDate, _) => &self.fill_date,
+            (Show::FillMoney, _) => &self.fill_money,
+            (Show::Severity, Cell::Text(word)) => {
+                let known = self.severities.iter().find(|(level, _)| words::severity(*level, lang) == word);
+                known.map_or(&self.centred, |(_, style)| style)
+            }
+            (Show::Severity, _) => &self.centred,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Findings at rest: the folder of one run, the lists that leave it, and the answer to "why this person".
+//!
+//! Knows nothing of rules' SQL, of sessions or of extracts: it is handed plain findings and keeps, masks,
+//! exports and explains them. Reads no clock and prints nothing.
+
+pub mod explain;
+pub mod export;
+mod fault;
+pub mod mask;
+mod record;
+pub mod run;
+mod table;
+mod words;
+
+pub use explain::{Explanation, FindingExplanation, Style, explain_finding, explain_person};
+pub use export::{Catalogue, Encoding, ExportOptions, Exported, Format, export};
+pub use mask::{Masker, Profile};
+pub use record::{Counts, InputFile, Manifest, ManifestRule, RunRecord, Seal};
+pub use run::{RunFolder, RunWriter};

@@ -1,0 +1,338 @@
+//! The folder of one run: written beside its final name, sealed, renamed when complete; opened only when every
+//! seal still fits. A run that was killed leaves nothing that looks finished. Knows no exports.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use mingcha_rules::{Diagnostic, Excused, Finding, Outcome};
+
+use crate::fault;
+use crate::record::{FORMAT, FORMAT_VERSION, Fields, Manifest, RunRecord};
+use crate::table;
+
+const MANIFEST: &str = "manifest.json";
+const FINDINGS: &str = "findings.parquet";
+const EXCUSED: &str = "excused.parquet";
+const RULES: &str = "rules.parquet";
+
+/// Writes a run folder. Dropped without [`RunWriter::commit`], it takes away what it wrote.
+#[derive(Debug)]
+pub struct RunWriter {
+    out: PathBuf,
+    aside: PathBuf,
+    parent: PathBuf,
+    written: bool,
+    done: bool,
+}
+
+impl RunWriter {
+    /// Begins a run folder that will stand at `out`; for now it is written beside it.
+    ///
+    /// # Errors
+    /// `MC802` where something stands at `out` that is not a run folder (it would be replaced), `MC801` where the
+    /// disk refuses.
+    pub fn create(out: &Path) -> Result<Self, Diagnostic> {
+        let name = out.file_name().ok_or_else(|| {
+            Diagnostic::error("MC802", "输出位置应为一个文件夹名", "wanted the name of a folder to write the run to")
+                .in_file(out.display())
+        })?;
+        if out.symlink_metadata().is_ok() && !is_run_folder(out) {
+            return Err(Diagnostic::error(
+                "MC802",
+                "输出位置应不存在，或是以前的运行结果文件夹；实际存在别的内容，不予覆盖",
+                "wanted a place that does not exist or holds an earlier run, got something else, which is left alone",
+            )
+            .in_file(out.display())
+            .with_help("换一个输出位置，或自行移走原有内容", "choose another place, or move what is there yourself"));
+        }
+        let parent = match out.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        fs::create_dir_all(&parent)
+            .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
+        let aside = new_sibling(&parent, &name.to_string_lossy(), "partial")
+            .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
+        Ok(Self { out: out.to_path_buf(), aside, parent, written: false, done: false })
+    }
+
+    /// The folder as it is being written. It goes away unless committed.
+    pub fn folder(&self) -> &Path {
+        &self.aside
+    }
+
+    /// Writes the run and seals it. The manifest tells the run's id.
+    ///
+    /// # Errors
+    /// `MC807` where two findings share an id or a value does not fit its column, `MC801`/`MC811` where the disk
+    /// refuses.
+    pub fn write(&mut self, record: &RunRecord) -> Result<Manifest, Diagnostic> {
+        let findings = in_order(&record.findings)?;
+        let mut excused: Vec<(String, &Excused)> = record.excused.iter().map(|e| (order_of(e), e)).collect();
+        excused.sort_by(|a, b| a.0.cmp(&b.0));
+        let excused: Vec<&Excused> = excused.into_iter().map(|(_, e)| e).collect();
+        let mut outcomes: Vec<&Outcome> = record.outcomes.iter().collect();
+        outcomes.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
+
+        let mut manifest = Manifest::of(record)?;
+        let run_id = manifest.run_id.clone();
+        let pack = manifest.rule_pack_hash.clone();
+        let marks = [("mingcha.run_id", run_id.as_str()), ("mingcha.rule_pack_hash", pack.as_str())];
+        let seals = [
+            (FINDINGS, table::write(&self.aside.join(FINDINGS), &findings, &run_id, &marks)?),
+            (EXCUSED, table::write(&self.aside.join(EXCUSED), &excused, &run_id, &marks)?),
+            (RULES, table::write(&self.aside.join(RULES), &outcomes, &run_id, &marks)?),
+        ];
+        manifest.files = seals.into_iter().map(|(name, seal)| (name.to_owned(), seal)).collect();
+        manifest.seal = seal_of(&manifest)?;
+        write_manifest(&self.aside.join(MANIFEST), &manifest)?;
+        self.written = true;
+        Ok(manifest)
+    }
+
+    /// Puts the folder in its place: flushed to the disk, renamed, and the rename flushed. An earlier run that
+    /// stood there is replaced.
+    ///
+    /// # Errors
+    /// `MC808` where nothing was written, `MC801` where the disk refuses; then the earlier run still stands.
+    pub fn commit(mut self) -> Result<(), Diagnostic> {
+        if !self.written {
+            return Err(Diagnostic::error("MC808", "运行结果尚未写出，不能提交", "nothing was written, so nothing can be committed"));
+        }
+        let failed = |path: &Path, e: &io::Error| fault::disk("MC801", ("保存运行结果", "put the run in its place"), path, e);
+        sync_folder(&self.aside).map_err(|e| failed(&self.aside, &e))?;
+        let earlier = self.set_earlier_aside().map_err(|e| failed(&self.out, &e))?;
+        if let Err(e) = fs::rename(&self.aside, &self.out) {
+            if let Some(earlier) = &earlier {
+                // If this fails too, the earlier run still stands under its other name.
+                let _ = fs::rename(earlier.join("run"), &self.out);
+                let _ = fs::remove_dir(earlier);
+            }
+            return Err(failed(&self.out, &e));
+        }
+        self.done = true;
+        sync_folder(&self.parent).map_err(|e| failed(&self.parent, &e))?;
+        match earlier {
+            Some(earlier) => fs::remove_dir_all(&earlier).map_err(|e| failed(&earlier, &e)),
+            None => Ok(()),
+        }
+    }
+
+    fn set_earlier_aside(&self) -> io::Result<Option<PathBuf>> {
+        if self.out.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let name = self.out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let box_ = new_sibling(&self.parent, &name, "replaced")?;
+        fs::rename(&self.out, box_.join("run"))?;
+        Ok(Some(box_))
+    }
+}
+
+impl Drop for RunWriter {
+    fn drop(&mut self) {
+        if !self.done {
+            // Best effort: its name already says that it is not a finished run.
+            let _ = fs::remove_dir_all(&self.aside);
+        }
+    }
+}
+
+/// A finished run folder whose seals all fit.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+impl RunFolder {
+    /// Opens the run folder at `path` and checks every seal.
+    ///
+    /// # Errors
+    /// `MC803` where it is no run folder, `MC805` where another version wrote it, `MC804` naming the file that was
+    /// changed since.
+    pub fn open(path: &Path) -> Result<Self, Diagnostic> {
+        let manifest = read_manifest(path)?;
+        let file = path.join(MANIFEST);
+        if seal_of(&manifest)? != manifest.seal {
+            return Err(changed(&file));
+        }
+        for name in [FINDINGS, EXCUSED, RULES] {
+            let file = path.join(name);
+            let seal = manifest.files.get(name).ok_or_else(|| changed(&path.join(MANIFEST)))?;
+            let (sha256, bytes) = table::hash_file(&file)
+                .map_err(|e| fault::disk("MC803", ("打开运行结果", "open the run"), &file, &e))?;
+            if sha256 != seal.sha256 || bytes != seal.bytes {
+                return Err(changed(&file));
+            }
+        }
+        Ok(Self { path: path.to_path_buf(), manifest })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The findings, ordered by rule, subject and id.
+    ///
+    /// # Errors
+    /// `MC806` where the file cannot be read.
+    pub fn findings(&self) -> Result<Vec<Finding>, Diagnostic> {
+        table::read(&self.path.join(FINDINGS), None)
+    }
+
+    /// The finding called `finding_id`, if the run has it.
+    ///
+    /// # Errors
+    /// `MC806` where the file cannot be read.
+    pub fn finding(&self, finding_id: &str) -> Result<Option<Finding>, Diagnostic> {
+        Ok(table::read(&self.path.join(FINDINGS), Some(("finding_id", finding_id)))?.pop())
+    }
+
+    /// Everything that was looked at and excused.
+    ///
+    /// # Errors
+    /// `MC806` where the file cannot be read.
+    pub fn excused(&self) -> Result<Vec<Excused>, Diagnostic> {
+        table::read(&self.path.join(EXCUSED), None)
+    }
+
+    /// What was excused of one subject.
+    ///
+    /// # Errors
+    /// `MC806` where the file cannot be read.
+    pub fn excused_of(&self, subject_id: &str) -> Result<Vec<Excused>, Diagnostic> {
+        table::read(&self.path.join(EXCUSED), Some(("subject_id", subject_id)))
+    }
+
+    /// The outcomes, ordered by rule.
+    ///
+    /// # Errors
+    /// `MC806` where the file cannot be read.
+    pub fn outcomes(&self) -> Result<Vec<Outcome>, Diagnostic> {
+        table::read(&self.path.join(RULES), None)
+    }
+}
+
+/// A new, empty, hidden folder beside the final place. Unique by trying: no clock and no chance is needed.
+pub(crate) fn new_sibling(parent: &Path, name: &str, what: &str) -> io::Result<PathBuf> {
+    let process = std::process::id();
+    for attempt in 0_u32.. {
+        let path = parent.join(format!(".{name}.{what}-{process}-{attempt}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::other("no free name"))
+}
+
+/// Flushes a folder's list of names.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn in_order(findings: &[Finding]) -> Result<Vec<&Finding>, Diagnostic> {
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort_by(|a, b| {
+        (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
+    });
+    let mut ids: Vec<&str> = sorted.iter().map(|f| f.finding_id.as_str()).collect();
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Diagnostic::error(
+            "MC807",
+            format!("线索编号应唯一，实际重复：{}", pair[0]),
+            format!("wanted every finding id once, got one twice: {}", pair[0]),
+        )),
+        None => Ok(sorted),
+    }
+}
+
+/// A total order of excused entries, so that equal runs give equal bytes.
+fn order_of(excused: &Excused) -> String {
+    let rows: Vec<String> =
+        excused.evidence.iter().map(|r| format!("{}\u{1}{}\u{1}{:020}\u{1}{:?}", r.dataset, r.file, r.row, r.columns)).collect();
+    [
+        excused.rule_id.as_str(),
+        &excused.subject_id,
+        &excused.code,
+        &excused.also.join(","),
+        &format!("{:020}", excused.candidates),
+        &rows.join("\u{2}"),
+    ]
+    .join("\u{0}")
+}
+
+fn is_run_folder(path: &Path) -> bool {
+    fs::read(path.join(MANIFEST))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+        .is_some_and(|value| value.get("format").and_then(|f| f.as_str()) == Some(FORMAT))
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, Diagnostic> {
+    let file = path.join(MANIFEST);
+    let not_a_run = || {
+        Diagnostic::error("MC803", "应为一次运行的结果文件夹，实际不是", "wanted the folder of a finished run, got something else")
+            .in_file(path.display())
+            .with_help("给出 `mingcha run --out` 写出的文件夹", "give the folder that `mingcha run --out` wrote")
+    };
+    let bytes = fs::read(&file).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_a_run(),
+        _ => fault::disk("MC803", ("打开运行结果", "open the run"), &file, &e),
+    })?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| changed(&file))?;
+    if value.get("format").and_then(|f| f.as_str()) != Some(FORMAT) {
+        return Err(not_a_run());
+    }
+    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+    if version != Some(u64::from(FORMAT_VERSION)) {
+        let got = version.map_or_else(|| "?".to_owned(), |v| v.to_string());
+        return Err(Diagnostic::error(
+            "MC805",
+            format!("运行结果的格式版本应为 {FORMAT_VERSION}，实际为 {got}"),
+            format!("wanted a run folder of format version {FORMAT_VERSION}, got {got}"),
+        )
+        .in_file(file.display())
+        .with_help("用写出它的版本打开，或重新运行", "open it with the version that wrote it, or run again"));
+    }
+    serde_json::from_value(value).map_err(|_| changed(&file))
+}
+
+fn changed(file: &Path) -> Diagnostic {
+    Diagnostic::error(
+        "MC804",
+        "文件应与写出时一致，实际已被改动或损坏",
+        "wanted the file as it was written, but it was changed or damaged since",
+    )
+    .in_file(file.display())
+    .with_help("从备份恢复，或重新运行", "restore it from a backup, or run again")
+}
+
+fn seal_of(manifest: &Manifest) -> Result<String, Diagnostic> {
+    let open = Manifest { seal: String::new(), ..manifest.clone() };
+    let text = serde_json::to_string(&open).map_err(|e| fault::unwritable(Path::new(MANIFEST), e))?;
+    let mut hash = Fields::new("mingcha manifest 1");
+    hash.add(&text);
+    Ok(hash.finish())
+}
+
+fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), Diagnostic> {
+    let mut text = serde_json::to_string_pretty(manifest).map_err(|e| fault::unwritable(path, e))?;
+    text.push('\n');
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|e| fault::disk("MC801", ("写文件", "write the file"), path, &e))
+}

@@ -1,0 +1,455 @@
+//! Findings, excused candidates and outcomes as Parquet, and back. The column names, types and order of
+//! `findings.parquet` are an outside contract. Knows no folder layout and no export profile.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::NaiveDate;
+use mingcha_rules::rule::SubjectType;
+use mingcha_rules::{Diagnostic, Excused, Finding, Outcome, OutcomeKind, Severity, Text};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::fault;
+use crate::record::{Seal, hex};
+
+/// Rows turned into Arrow at a time: bounds the memory that evidence takes twice.
+const CHUNK: usize = 8_192;
+
+/// A row type that has a table.
+pub(crate) trait Tabled: Sized {
+    fn schema() -> SchemaRef;
+    fn batch(rows: &[&Self], run_id: &str) -> Result<RecordBatch, Diagnostic>;
+    fn row(columns: &Columns<'_>, row: usize) -> Result<Self, String>;
+}
+
+/// Writes `rows` in the order given. Equal rows and metadata give equal bytes.
+///
+/// Parquet 59 cannot write page checksums; the seal (SHA-256 over the file) takes their place.
+pub(crate) fn write<T: Tabled>(
+    path: &Path,
+    rows: &[&T],
+    run_id: &str,
+    metadata: &[(&str, &str)],
+) -> Result<Seal, Diagnostic> {
+    let file = File::create_new(path).map_err(|e| fault::disk("MC801", ("写文件", "write the file"), path, &e))?;
+    let marks = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(marks))
+        .build();
+    let failed = |e: parquet::errors::ParquetError| fault::unwritable(path, e);
+    let mut writer =
+        ArrowWriter::try_new(Hashing::new(file), T::schema(), Some(properties)).map_err(failed)?;
+    for chunk in rows.chunks(CHUNK) {
+        writer.write(&T::batch(chunk, run_id)?).map_err(failed)?;
+    }
+    let sink = writer.into_inner().map_err(failed)?;
+    sink.file.sync_all().map_err(|e| fault::disk("MC801", ("保存文件", "save the file"), path, &e))?;
+    Ok(Seal { bytes: sink.bytes, rows: rows.len() as u64, sha256: hex(&sink.hash.finalize()) })
+}
+
+/// Reads the rows whose text in column `only.0` equals `only.1`; all rows where `only` is none.
+pub(crate) fn read<T: Tabled>(path: &Path, only: Option<(&str, &str)>) -> Result<Vec<T>, Diagnostic> {
+    let file = File::open(path).map_err(|e| fault::disk("MC803", ("打开文件", "open the file"), path, &e))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.with_batch_size(CHUNK).build())
+        .map_err(|e| fault::unreadable(path, e))?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|e| fault::unreadable(path, e))?;
+        let columns = Columns(&batch);
+        for row in 0..batch.num_rows() {
+            let wanted = match only {
+                Some((column, value)) => columns.text(column, row).map(|text| text == value),
+                None => Ok(true),
+            };
+            if wanted.map_err(|e| fault::unreadable(path, e))? {
+                rows.push(T::row(&columns, row).map_err(|e| fault::unreadable(path, e))?);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// SHA-256 of a file, in hexadecimal, and its size.
+pub(crate) fn hash_file(path: &Path) -> io::Result<(String, u64)> {
+    let mut sink = Hashing::new(io::sink());
+    io::copy(&mut File::open(path)?, &mut sink)?;
+    Ok((hex(&sink.hash.finalize()), sink.bytes))
+}
+
+struct Hashing<W> {
+    file: W,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<W> Hashing<W> {
+    fn new(file: W) -> Self {
+        Self { file, hash: Sha256::new(), bytes: 0 }
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Tabled for Finding {
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            text("finding_id"),
+            text("rule_id"),
+            Field::new("rule_version", DataType::Int32, false),
+            text("severity"),
+            text("grade"),
+            text("identity"),
+            text("subject_type"),
+            text("subject_id"),
+            maybe("subject_name"),
+            maybe("area_code"),
+            Field::new("period_from", DataType::Date32, true),
+            Field::new("period_to", DataType::Date32, true),
+            Field::new("amount", DataType::Decimal128(14, 2), true),
+            text("message_zh"),
+            text("message_en"),
+            text("evidence"),
+            text("counter_evidence"),
+            text("exclusions_checked"),
+            text("run_id"),
+            text("measures"),
+        ]))
+    }
+
+    fn batch(rows: &[&Self], run_id: &str) -> Result<RecordBatch, Diagnostic> {
+        let amounts = rows.iter().map(|f| fen(f)).collect::<Result<Vec<_>, _>>()?;
+        let from = rows.iter().map(|f| day(f, f.period_from.as_deref())).collect::<Result<Vec<_>, _>>()?;
+        let to = rows.iter().map(|f| day(f, f.period_to.as_deref())).collect::<Result<Vec<_>, _>>()?;
+        let versions = rows.iter().map(|f| version(&f.rule_id, f.rule_version)).collect::<Result<Vec<_>, _>>()?;
+        record(
+            Self::schema(),
+            vec![
+                texts(rows, |f| &f.finding_id),
+                texts(rows, |f| &f.rule_id),
+                Arc::new(Int32Array::from(versions)),
+                texts(rows, |f| f.severity.as_str()),
+                texts(rows, |f| &f.grade),
+                texts(rows, |f| &f.identity),
+                texts(rows, |f| f.subject_type.as_str()),
+                texts(rows, |f| &f.subject_id),
+                maybes(rows, |f| f.subject_name.as_deref()),
+                maybes(rows, |f| f.area_code.as_deref()),
+                Arc::new(Date32Array::from(from)),
+                Arc::new(Date32Array::from(to)),
+                money(amounts, 14)?,
+                texts(rows, |f| &f.message.zh),
+                texts(rows, |f| &f.message.en),
+                jsons(rows, |f| &f.evidence)?,
+                jsons(rows, |f| &f.counter_evidence)?,
+                jsons(rows, |f| &f.exclusions_checked)?,
+                texts(rows, |_| run_id),
+                jsons(rows, |f| &f.measures)?,
+            ],
+        )
+    }
+
+    fn row(c: &Columns<'_>, i: usize) -> Result<Self, String> {
+        Ok(Self {
+            finding_id: c.text("finding_id", i)?,
+            rule_id: c.text("rule_id", i)?,
+            rule_version: c.version(i)?,
+            severity: Severity::parse(&c.text("severity", i)?).ok_or("unknown severity")?,
+            grade: c.text("grade", i)?,
+            identity: c.text("identity", i)?,
+            subject_type: c.word::<SubjectType>("subject_type", i)?,
+            subject_id: c.text("subject_id", i)?,
+            subject_name: c.maybe("subject_name", i)?,
+            area_code: c.maybe("area_code", i)?,
+            period_from: c.date("period_from", i)?,
+            period_to: c.date("period_to", i)?,
+            amount_fen: c.fen("amount", i)?,
+            message: Text { zh: c.text("message_zh", i)?, en: c.text("message_en", i)? },
+            measures: c.json("measures", i)?,
+            evidence: c.json("evidence", i)?,
+            counter_evidence: c.json("counter_evidence", i)?,
+            exclusions_checked: c.json("exclusions_checked", i)?,
+        })
+    }
+}
+
+impl Tabled for Excused {
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            text("rule_id"),
+            text("subject_type"),
+            text("subject_id"),
+            text("code"),
+            text("also"),
+            Field::new("candidates", DataType::Int64, false),
+            text("evidence"),
+            text("run_id"),
+        ]))
+    }
+
+    fn batch(rows: &[&Self], run_id: &str) -> Result<RecordBatch, Diagnostic> {
+        record(
+            Self::schema(),
+            vec![
+                texts(rows, |e| &e.rule_id),
+                texts(rows, |e| e.subject_type.as_str()),
+                texts(rows, |e| &e.subject_id),
+                texts(rows, |e| &e.code),
+                jsons(rows, |e| &e.also)?,
+                counts(rows, |e| e.candidates)?,
+                jsons(rows, |e| &e.evidence)?,
+                texts(rows, |_| run_id),
+            ],
+        )
+    }
+
+    fn row(c: &Columns<'_>, i: usize) -> Result<Self, String> {
+        Ok(Self {
+            rule_id: c.text("rule_id", i)?,
+            subject_type: c.word("subject_type", i)?,
+            subject_id: c.text("subject_id", i)?,
+            code: c.text("code", i)?,
+            also: c.json("also", i)?,
+            candidates: c.count("candidates", i)?,
+            evidence: c.json("evidence", i)?,
+        })
+    }
+}
+
+impl Tabled for Outcome {
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            text("rule_id"),
+            Field::new("rule_version", DataType::Int32, false),
+            text("title_zh"),
+            text("title_en"),
+            text("outcome"),
+            maybe("reason_zh"),
+            maybe("reason_en"),
+            Field::new("candidates", DataType::Int64, false),
+            text("excluded"),
+            Field::new("findings", DataType::Int64, false),
+            // Wider than a finding's amount: it is a sum.
+            Field::new("amount", DataType::Decimal128(18, 2), false),
+            Field::new("rows_read", DataType::Int64, false),
+            Field::new("seconds", DataType::Float64, false),
+            Field::new("peak_memory", DataType::Int64, false),
+            text("rule_hash"),
+            text("warnings"),
+            Field::new("shard_local", DataType::Boolean, false),
+            maybe("not_local_because"),
+            text("run_id"),
+        ]))
+    }
+
+    fn batch(rows: &[&Self], run_id: &str) -> Result<RecordBatch, Diagnostic> {
+        let versions = rows.iter().map(|o| version(&o.rule_id, o.rule_version)).collect::<Result<Vec<_>, _>>()?;
+        record(
+            Self::schema(),
+            vec![
+                texts(rows, |o| &o.rule_id),
+                Arc::new(Int32Array::from(versions)),
+                texts(rows, |o| &o.title.zh),
+                texts(rows, |o| &o.title.en),
+                texts(rows, |o| o.outcome.as_str()),
+                maybes(rows, |o| o.reason.as_ref().map(|r| r.zh.as_str())),
+                maybes(rows, |o| o.reason.as_ref().map(|r| r.en.as_str())),
+                counts(rows, |o| o.candidates)?,
+                jsons(rows, |o| &o.excluded)?,
+                counts(rows, |o| o.findings)?,
+                money(rows.iter().map(|o| Some(i128::from(o.amount_fen))).collect(), 18)?,
+                counts(rows, |o| o.rows_read)?,
+                Arc::new(rows.iter().map(|o| Some(o.seconds)).collect::<Float64Array>()),
+                counts(rows, |o| o.peak_memory)?,
+                texts(rows, |o| &o.rule_hash),
+                jsons(rows, |o| &o.warnings)?,
+                Arc::new(rows.iter().map(|o| Some(o.shard_local)).collect::<BooleanArray>()),
+                maybes(rows, |o| o.not_local_because.as_deref()),
+                texts(rows, |_| run_id),
+            ],
+        )
+    }
+
+    fn row(c: &Columns<'_>, i: usize) -> Result<Self, String> {
+        let reason = match (c.maybe("reason_zh", i)?, c.maybe("reason_en", i)?) {
+            (None, None) => None,
+            (zh, en) => Some(Text { zh: zh.unwrap_or_default(), en: en.unwrap_or_default() }),
+        };
+        Ok(Self {
+            rule_id: c.text("rule_id", i)?,
+            rule_version: c.version(i)?,
+            title: Text { zh: c.text("title_zh", i)?, en: c.text("title_en", i)? },
+            rule_hash: c.text("rule_hash", i)?,
+            outcome: c.word::<OutcomeKind>("outcome", i)?,
+            reason,
+            warnings: c.json("warnings", i)?,
+            candidates: c.count("candidates", i)?,
+            excluded: c.json("excluded", i)?,
+            findings: c.count("findings", i)?,
+            amount_fen: c.fen("amount", i)?.ok_or("amount is null")?,
+            rows_read: c.count("rows_read", i)?,
+            seconds: c.array::<Float64Array>("seconds")?.value(i),
+            peak_memory: c.count("peak_memory", i)?,
+            shard_local: c.array::<BooleanArray>("shard_local")?.value(i),
+            not_local_because: c.maybe("not_local_because", i)?,
+        })
+    }
+}
+
+/// The columns of a batch that was read, by name.
+pub(crate) struct Columns<'a>(&'a RecordBatch);
+
+impl Columns<'_> {
+    fn array<T: 'static>(&self, name: &str) -> Result<&T, String> {
+        self.0
+            .column_by_name(name)
+            .and_then(|column| column.as_any().downcast_ref())
+            .ok_or_else(|| format!("column {name} is missing or of another type"))
+    }
+
+    fn maybe(&self, name: &str, row: usize) -> Result<Option<String>, String> {
+        let array = self.array::<StringArray>(name)?;
+        Ok((!array.is_null(row)).then(|| array.value(row).to_owned()))
+    }
+
+    fn text(&self, name: &str, row: usize) -> Result<String, String> {
+        self.maybe(name, row)?.ok_or_else(|| format!("column {name} is null in row {}", row + 1))
+    }
+
+    fn word<T: DeserializeOwned>(&self, name: &str, row: usize) -> Result<T, String> {
+        let word = serde_json::Value::String(self.text(name, row)?);
+        serde_json::from_value(word).map_err(|_| format!("column {name} holds an unknown word in row {}", row + 1))
+    }
+
+    fn json<T: DeserializeOwned>(&self, name: &str, row: usize) -> Result<T, String> {
+        // The parser's message would quote the value.
+        serde_json::from_str(&self.text(name, row)?)
+            .map_err(|_| format!("column {name} holds broken JSON in row {}", row + 1))
+    }
+
+    fn count(&self, name: &str, row: usize) -> Result<u64, String> {
+        u64::try_from(self.array::<Int64Array>(name)?.value(row)).map_err(|_| format!("column {name} is negative"))
+    }
+
+    fn version(&self, row: usize) -> Result<u32, String> {
+        u32::try_from(self.array::<Int32Array>("rule_version")?.value(row)).map_err(|_| "rule_version is negative".to_owned())
+    }
+
+    fn fen(&self, name: &str, row: usize) -> Result<Option<i64>, String> {
+        let array = self.array::<Decimal128Array>(name)?;
+        if array.is_null(row) {
+            return Ok(None);
+        }
+        i64::try_from(array.value(row)).map(Some).map_err(|_| format!("column {name} is out of range"))
+    }
+
+    fn date(&self, name: &str, row: usize) -> Result<Option<String>, String> {
+        let array = self.array::<Date32Array>(name)?;
+        if array.is_null(row) {
+            return Ok(None);
+        }
+        let date = array.value_as_date(row).ok_or_else(|| format!("column {name} is out of range"))?;
+        Ok(Some(date.format("%Y-%m-%d").to_string()))
+    }
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, false)
+}
+
+fn maybe(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, true)
+}
+
+fn texts<'a, T>(rows: &[&'a T], value: impl Fn(&'a T) -> &'a str) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| Some(value(row))).collect::<StringArray>())
+}
+
+fn maybes<'a, T>(rows: &[&'a T], value: impl Fn(&'a T) -> Option<&'a str>) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| value(row)).collect::<StringArray>())
+}
+
+fn jsons<'a, T, V: Serialize + 'a>(rows: &[&'a T], value: impl Fn(&'a T) -> &'a V) -> Result<ArrayRef, Diagnostic> {
+    let texts = rows.iter().map(|row| serde_json::to_string(value(row)).map(Some));
+    Ok(Arc::new(texts.collect::<Result<StringArray, _>>().map_err(|e| broken(&format!("JSON: {e}")))?))
+}
+
+fn counts<T>(rows: &[&T], value: impl Fn(&T) -> u64) -> Result<ArrayRef, Diagnostic> {
+    let numbers = rows.iter().map(|row| i64::try_from(value(row)));
+    let numbers = numbers.collect::<Result<Vec<_>, _>>().map_err(|_| broken("a count beyond 64 bits"))?;
+    Ok(Arc::new(Int64Array::from(numbers)))
+}
+
+fn money(fen: Vec<Option<i128>>, precision: u8) -> Result<ArrayRef, Diagnostic> {
+    let array = Decimal128Array::from(fen)
+        .with_precision_and_scale(precision, 2)
+        .map_err(|e| broken(&e.to_string()))?;
+    array.validate_decimal_precision(precision).map_err(|_| broken("an amount with too many digits"))?;
+    Ok(Arc::new(array))
+}
+
+fn record(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, Diagnostic> {
+    RecordBatch::try_new(schema, columns).map_err(|e| broken(&e.to_string()))
+}
+
+fn fen(finding: &Finding) -> Result<Option<i128>, Diagnostic> {
+    const LIMIT: i64 = 100_000_000_000_000;
+    match finding.amount_fen {
+        Some(fen) if fen <= -LIMIT || fen >= LIMIT => Err(Diagnostic::error(
+            "MC807",
+            format!("规则 {} 的线索 {} 金额应在 12 位整数以内", finding.rule_id, finding.finding_id),
+            format!(
+                "wanted an amount of at most 12 integer digits in finding {} of rule {}",
+                finding.finding_id, finding.rule_id
+            ),
+        )),
+        fen => Ok(fen.map(i128::from)),
+    }
+}
+
+fn day(finding: &Finding, text: Option<&str>) -> Result<Option<i32>, Diagnostic> {
+    let Some(text) = text else { return Ok(None) };
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| {
+        Diagnostic::error(
+            "MC807",
+            format!("规则 {} 的线索 {} 起止日期应为 YYYY-MM-DD", finding.rule_id, finding.finding_id),
+            format!("wanted YYYY-MM-DD as the period of finding {} of rule {}", finding.finding_id, finding.rule_id),
+        )
+    })?;
+    // Days of any date that chrono knows fit into 32 bits.
+    Ok(i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok())
+}
+
+fn version(rule_id: &str, version: u32) -> Result<i32, Diagnostic> {
+    i32::try_from(version).map_err(|_| broken(&format!("the version of rule {rule_id}")))
+}
+
+fn broken(what: &str) -> Diagnostic {
+    Diagnostic::error("MC807", format!("结果无法写成表：{what}"), format!("the results do not fit their table: {what}"))
+}

@@ -1,0 +1,222 @@
+//! The words of lists and explanations in both languages: labels of codes, headings that recur, values made
+//! readable. Knows no layout.
+
+use std::collections::BTreeMap;
+
+use mingcha_rules::contract::CodeMeaning;
+use mingcha_rules::rule::SubjectType;
+use mingcha_rules::{Contract, EvidenceRow, Field, FieldType, Lang, OutcomeKind, Severity};
+
+/// One of two texts.
+pub(crate) fn say<'a>(lang: Lang, zh: &'a str, en: &'a str) -> &'a str {
+    match lang {
+        Lang::Zh => zh,
+        Lang::En => en,
+    }
+}
+
+pub(crate) fn severity(level: Severity, lang: Lang) -> &'static str {
+    match level {
+        Severity::Critical => say(lang, "严重", "Critical"),
+        Severity::High => say(lang, "高", "High"),
+        Severity::Medium => say(lang, "中", "Medium"),
+        Severity::Low => say(lang, "低", "Low"),
+        Severity::Info => say(lang, "提示", "Info"),
+    }
+}
+
+pub(crate) fn outcome(kind: OutcomeKind, lang: Lang) -> &'static str {
+    match kind {
+        OutcomeKind::Found => say(lang, "有线索", "findings"),
+        OutcomeKind::Clean => say(lang, "未发现", "nothing found"),
+        OutcomeKind::Failed => say(lang, "执行失败", "failed"),
+        OutcomeKind::Held => say(lang, "超限暂存", "held by its limits"),
+        OutcomeKind::NotEvaluated => say(lang, "未评估", "not evaluated"),
+    }
+}
+
+pub(crate) fn subject_type(ty: SubjectType, lang: Lang) -> &'static str {
+    match ty {
+        SubjectType::Person => say(lang, "个人", "person"),
+        SubjectType::Household => say(lang, "户", "household"),
+        SubjectType::Account => say(lang, "银行账户", "bank account"),
+        SubjectType::Organisation => say(lang, "单位", "organisation"),
+        SubjectType::Project => say(lang, "项目", "project"),
+    }
+}
+
+pub(crate) fn grade(code: &str, lang: Lang) -> String {
+    let word = match code {
+        "A" => say(lang, "强", "strong"),
+        "B" => say(lang, "中", "medium"),
+        "C" => say(lang, "弱", "weak"),
+        _ => return code.to_owned(),
+    };
+    format!("{code} {word}")
+}
+
+pub(crate) fn identity(code: &str, lang: Lang) -> String {
+    let word = match code {
+        "I1" => say(lang, "号码、姓名一致", "number and name agree"),
+        "I2" => say(lang, "号码一致，姓名近似", "number agrees, name is similar"),
+        "I3" => say(lang, "号码一致，姓名不同", "number agrees, name differs"),
+        "I4" => say(lang, "无共同号码，其他信息一致", "no common number, other particulars agree"),
+        "I5" => say(lang, "仅姓名等信息一致", "name and little else agree"),
+        _ => return code.to_owned(),
+    };
+    format!("{code} {word}")
+}
+
+/// What an investigator may conclude: code, Chinese, English. The import accepts each of the three.
+pub(crate) const CONCLUSIONS: [(&str, &str, &str); 6] = [
+    ("confirmed", "属实", "Confirmed"),
+    ("partly_confirmed", "部分属实", "Partly confirmed"),
+    ("not_confirmed", "不属实", "Not confirmed"),
+    ("source_data_wrong", "源数据有误", "Source data wrong"),
+    ("in_progress", "正在核查", "Being checked"),
+    ("cannot_be_checked", "无法核实", "Cannot be checked"),
+];
+
+/// `12345600` fen -> `123,456.00`.
+pub(crate) fn yuan(fen: i64) -> String {
+    let digits = plain_yuan(fen.saturating_abs());
+    let (whole, cents) = digits.split_once('.').unwrap_or((digits.as_str(), "00"));
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{}{grouped}.{cents}", if fen < 0 { "-" } else { "" })
+}
+
+/// `12345600` fen -> `123456.00`.
+pub(crate) fn plain_yuan(fen: i64) -> String {
+    let (sign, size) = (if fen < 0 { "-" } else { "" }, fen.unsigned_abs());
+    format!("{sign}{}.{:02}", size / 100, size % 100)
+}
+
+/// The titles of datasets and fields, for rows of evidence.
+#[derive(Debug, Default)]
+pub(crate) struct Glossary<'a> {
+    contracts: BTreeMap<&'a str, &'a Contract>,
+    fields: BTreeMap<&'a str, &'a Field>,
+}
+
+impl<'a> Glossary<'a> {
+    pub(crate) fn new(contracts: &'a [Contract]) -> Self {
+        let mut glossary = Self::default();
+        for contract in contracts {
+            glossary.contracts.insert(&contract.name, contract);
+            for field in &contract.fields {
+                glossary.fields.entry(&field.name).or_insert(field);
+            }
+        }
+        glossary
+    }
+
+    pub(crate) fn dataset(&self, name: &str, lang: Lang) -> String {
+        match (self.contracts.get(name), name) {
+            (Some(contract), _) => contract.title.get(lang).to_owned(),
+            (None, "rejects") => say(lang, "问题数据", "Rejected rows").to_owned(),
+            (None, name) => name.to_owned(),
+        }
+    }
+
+    /// `死亡时间：2025-03-01 10:30；…`: at most `most` columns that hold something and are not in `known` already,
+    /// in the order of the contract.
+    pub(crate) fn columns(&self, row: &EvidenceRow, lang: Lang, most: usize, known: &[&str]) -> String {
+        let contract = self.contracts.get(row.dataset.as_str());
+        let place = |column: &str| contract.and_then(|c| c.fields.iter().position(|f| f.name == column));
+        let mut filled: Vec<(usize, &String, &String)> = row
+            .columns
+            .iter()
+            .filter(|(_, value)| !value.trim().is_empty() && !known.contains(&value.as_str()))
+            .map(|(column, value)| (place(column).unwrap_or(usize::MAX), column, value))
+            .collect();
+        filled.sort();
+        let shown = filled.into_iter().take(most).map(|(_, column, value)| {
+            let (title, field) = self.title(&row.dataset, column, lang);
+            let value = field.map_or_else(|| value.clone(), |f| readable(f, value, lang));
+            format!("{title}{}{value}", say(lang, "：", ": "))
+        });
+        shown.collect::<Vec<_>>().join(say(lang, "；", "; "))
+    }
+
+    /// The title of a column and the field that says how to read it: the dataset's own field, any field of that
+    /// name, a name that rules give, or the field that ends its name (`payee_name` -> `姓名（payee_name）`).
+    fn title(&self, dataset: &str, column: &str, lang: Lang) -> (String, Option<&'a Field>) {
+        let own = self.contracts.get(dataset).and_then(|c| c.field(column));
+        if let Some(field) = own.or_else(|| self.fields.get(column).copied()) {
+            return (field.title.get(lang).to_owned(), Some(field));
+        }
+        if let Some((_, zh, en)) = DERIVED.iter().find(|(name, _, _)| *name == column) {
+            return (say(lang, zh, en).to_owned(), None);
+        }
+        let endings = column.match_indices('_').map(|(at, _)| &column[at + 1..]);
+        match (endings.filter_map(|ending| self.fields.get(ending)).next(), lang) {
+            (Some(field), Lang::Zh) => (format!("{}（{column}）", field.title.zh), Some(field)),
+            (Some(field), Lang::En) => (format!("{} ({column})", field.title.en), Some(field)),
+            (None, _) => (column.to_owned(), None),
+        }
+    }
+}
+
+/// Columns that rules compute and no contract knows.
+const DERIVED: [(&str, &str, &str); 10] = [
+    ("age", "年龄", "Age"),
+    ("death_day", "死亡日期", "Day of death"),
+    ("grant_amount", "丧葬补助金额", "Funeral grant"),
+    ("grant_date", "丧葬补助发放日期", "Funeral grant paid on"),
+    ("grant_month", "丧葬补助所属月份", "Month of the funeral grant"),
+    ("reason", "原因", "Reason"),
+    ("second_death_day", "其他来源的死亡日期", "Day of death in another source"),
+    ("sign_date", "生命迹象日期", "Day of the sign of life"),
+    ("strength", "迹象强弱", "Strength of the sign"),
+    ("value", "原值", "Raw value"),
+];
+
+/// A stored value as people write it: codes with their meaning, months without a day, moments without a `T`.
+fn readable(field: &Field, value: &str, lang: Lang) -> String {
+    match field.ty {
+        FieldType::Code => match field.codes.get(value) {
+            Some(CodeMeaning { zh, en, .. }) if say(lang, zh, en) != value => format!("{value} {}", say(lang, zh, en)),
+            _ => value.to_owned(),
+        },
+        FieldType::Month => value.strip_suffix("-01").filter(|month| month.len() == 7).unwrap_or(value).to_owned(),
+        FieldType::Datetime => {
+            let value = value.replacen('T', " ", 1);
+            let value = value.split('.').next().unwrap_or(&value);
+            value.strip_suffix(":00").filter(|short| short.len() == 16).unwrap_or(value).to_owned()
+        }
+        _ => value.to_owned(),
+    }
+}
+
+/// Widths as a spreadsheet counts them: a Chinese character takes two.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
+}
+
+/// At most `most` characters; what is cut off is said.
+pub(crate) fn clip(text: &str, most: usize) -> String {
+    let letters = text.chars().count();
+    if letters <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_grouped_and_keeps_its_sign() {
+        assert_eq!(yuan(123_456_789), "1,234,567.89");
+        assert_eq!(yuan(-5), "-0.05");
+        assert_eq!(yuan(100_000), "1,000.00");
+        assert_eq!(plain_yuan(-123_456), "-1234.56");
+    }
+}
