@@ -48,14 +48,23 @@ fn dependencies(name: &str) -> BTreeSet<String> {
 fn crates_depend_only_on_whom_they_may() {
     // crate -> (our crates it may use, packages it must never use); the reasons are in crates/README.md
     let rules: BTreeMap<&str, (&[&str], &[&str])> = BTreeMap::from([
-        ("mingcha-rules", (&[] as &[&str], &["datafusion", "arrow", "parquet", "tokio", "clap", "rayon"] as &[&str])),
+        (
+            "mingcha-rules",
+            (&[] as &[&str], &["datafusion", "arrow", "parquet", "tokio", "clap", "rayon"] as &[&str]),
+        ),
         ("mingcha-intake", (&["mingcha-rules"], &["datafusion", "clap", "tokio", "indicatif"])),
-        ("mingcha-engine", (&["mingcha-rules", "mingcha-intake"], &["clap", "anyhow", "indicatif", "rust_xlsxwriter"])),
+        (
+            "mingcha-engine",
+            (&["mingcha-rules", "mingcha-intake"], &["clap", "anyhow", "indicatif", "rust_xlsxwriter"]),
+        ),
         ("mingcha-ledger", (&["mingcha-rules"], &["datafusion", "clap", "tokio", "indicatif"])),
         ("mingcha-synth", (&[], &["datafusion", "clap", "tokio"])),
         (
             "mingcha-cli",
-            (&["mingcha-rules", "mingcha-intake", "mingcha-engine", "mingcha-ledger", "mingcha-synth"], &["datafusion"]),
+            (
+                &["mingcha-rules", "mingcha-intake", "mingcha-engine", "mingcha-ledger", "mingcha-synth"],
+                &["datafusion"],
+            ),
         ),
     ]);
     let crates: BTreeSet<String> = fs::read_dir(root().join("crates"))
@@ -64,7 +73,11 @@ fn crates_depend_only_on_whom_they_may() {
         .filter(|p| p.is_dir())
         .map(|p| p.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(crates, rules.keys().map(|k| (*k).to_owned()).collect(), "every crate needs a line in this table");
+    assert_eq!(
+        crates,
+        rules.keys().map(|k| (*k).to_owned()).collect(),
+        "every crate needs a line in this table"
+    );
     for (name, (may, never)) in rules {
         let used = dependencies(name);
         for dependency in used.iter().filter(|d| d.starts_with("mingcha-")) {
@@ -78,7 +91,9 @@ fn crates_depend_only_on_whom_they_may() {
 
 #[test]
 fn every_module_opens_by_saying_what_it_is_for() {
-    for path in files(&root().join("crates"), &[".rs"]).into_iter().chain(files(&root().join("tests"), &[".rs"])) {
+    for path in
+        files(&root().join("crates"), &[".rs"]).into_iter().chain(files(&root().join("tests"), &[".rs"]))
+    {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("//! "), "{} does not open with //!", path.display());
     }
@@ -91,8 +106,18 @@ fn the_top_folder_holds_nothing_else() {
         .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.') && name != "target")
         .collect();
-    let wanted =
-        ["CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "benches", "crates", "datasets", "rules", "tests"];
+    let wanted = [
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "benches",
+        "crates",
+        "datasets",
+        "rules",
+        "tests",
+    ];
     assert_eq!(tracked, wanted.iter().map(|s| (*s).to_owned()).collect());
     for folder in ["benches", "crates", "datasets", "rules", "tests"] {
         assert!(root().join(folder).join("README.md").is_file(), "{folder}/ does not open with a README.md");
@@ -110,7 +135,9 @@ fn ci_runs_the_test_command_of_the_readme() {
 fn no_test_is_switched_off_and_no_code_is_missing() {
     // The words are put together here so that this file does not find itself.
     let forbidden = [["#[ig", "nore"].concat(), ["to", "do!("].concat(), ["unimple", "mented!("].concat()];
-    for path in files(&root().join("crates"), &[".rs"]).into_iter().chain(files(&root().join("tests"), &[".rs"])) {
+    for path in
+        files(&root().join("crates"), &[".rs"]).into_iter().chain(files(&root().join("tests"), &[".rs"]))
+    {
         let text = fs::read_to_string(&path).unwrap();
         for word in &forbidden {
             assert!(!text.contains(word.as_str()), "{} contains {word}", path.display());
@@ -133,16 +160,24 @@ fn the_clock_is_read_at_the_rim_only() {
 
 #[test]
 fn no_real_looking_identity_number_stands_in_a_rule_or_contract() {
-    for path in files(&root().join("rules"), &[".yaml"]).into_iter().chain(files(&root().join("datasets"), &[".yaml"])) {
+    for path in files(&root().join("rules"), &[".yaml"])
+        .into_iter()
+        .chain(files(&root().join("datasets"), &[".yaml"]))
+    {
         let text = fs::read_to_string(&path).unwrap();
         let bytes = text.as_bytes();
         for start in 0..bytes.len().saturating_sub(17) {
             let window = &bytes[start..start + 18];
-            let digits = window[..17].iter().all(u8::is_ascii_digit) && (window[17].is_ascii_digit() || window[17] == b'X');
+            let digits = window[..17].iter().all(u8::is_ascii_digit)
+                && (window[17].is_ascii_digit() || window[17] == b'X');
             let alone = (start == 0 || !bytes[start - 1].is_ascii_digit())
                 && bytes.get(start + 18).is_none_or(|b| !b.is_ascii_digit());
             if digits && alone && has_check_digit(window) {
-                assert!(window.starts_with(b"88"), "{} holds an identity number outside the reserved areas", path.display());
+                assert!(
+                    window.starts_with(b"88"),
+                    "{} holds an identity number outside the reserved areas",
+                    path.display()
+                );
             }
         }
     }

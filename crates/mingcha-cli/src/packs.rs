@@ -75,6 +75,22 @@ impl Shelf {
         self.faults.extend(faults);
     }
 
+    /// Faults, but for those in files of rules that `only` leaves out. Empty: all.
+    pub(crate) fn faults_of(&self, only: &[String]) -> Vec<Diagnostic> {
+        let rules = self.library.rules.iter().map(|r| (&r.rule.id, r.file.as_str()));
+        let lost = self.library.left_out.iter().map(|r| (&r.id, r.file.as_str()));
+        let others: BTreeSet<&str> = rules
+            .chain(lost)
+            .filter(|(id, _)| !only.is_empty() && !only.contains(id))
+            .map(|(_, file)| file)
+            .collect();
+        self.faults
+            .iter()
+            .filter(|f| f.place.file.as_deref().is_none_or(|file| !others.contains(file)))
+            .cloned()
+            .collect()
+    }
+
     /// Whether anything must be mended.
     pub(crate) fn has_errors(&self) -> bool {
         self.faults.iter().any(|f| f.level == Level::Error)
@@ -156,12 +172,14 @@ impl Named {
         for (rules, datasets) in &roots {
             sources = Sources::layered(sources, Sources::from_dirs(rules.as_deref(), datasets.as_deref()));
         }
-        Ok(Self { sources, paths: paths.to_vec() })
+        let real = |p: &PathBuf| std::fs::canonicalize(p).map_err(|e| Failure::disk(p, &e));
+        Ok(Self { sources, paths: paths.iter().map(real).collect::<Result<_, _>>()? })
     }
 
     /// Whether `file` is one of those named, or lies below one.
     pub(crate) fn holds(&self, file: &str) -> bool {
-        self.paths.is_empty() || self.paths.iter().any(|p| Path::new(file).starts_with(p))
+        let inside = |real: PathBuf| self.paths.iter().any(|p| real.starts_with(p));
+        self.paths.is_empty() || std::fs::canonicalize(file).is_ok_and(inside)
     }
 }
 
@@ -171,11 +189,12 @@ type Roots = (Option<PathBuf>, Option<PathBuf>);
 /// everything else with YAML in it is a folder of contracts.
 fn roots_of(path: &Path) -> Result<Vec<Roots>, Failure> {
     if path.is_file() {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let pack = if folder.ends_with("views") { folder.parent().unwrap_or(folder) } else { folder };
-        return match (is_pack(pack), looks_like_rule(path)) {
-            (true, _) => Ok(vec![(pack.parent().map(own), None)]),
-            (false, false) => Ok(vec![(None, Some(own(folder)))]),
+        let folder = above(path);
+        let in_views = std::fs::canonicalize(&folder).is_ok_and(|real| real.ends_with("views"));
+        let pack = if in_views { above(&folder) } else { folder.clone() };
+        return match (is_pack(&pack), looks_like_rule(path)) {
+            (true, _) => Ok(vec![(Some(above(&pack)), None)]),
+            (false, false) => Ok(vec![(None, Some(folder))]),
             (false, true) => Err(Failure::new(
                 Exit::Rules,
                 Diagnostic::error(
@@ -190,7 +209,7 @@ fn roots_of(path: &Path) -> Result<Vec<Roots>, Failure> {
         };
     }
     if is_pack(path) {
-        return Ok(vec![(Some(own(path.parent().unwrap_or(path))), None)]);
+        return Ok(vec![(Some(above(path)), None)]);
     }
     let (rules, datasets) = (path.join("rules"), path.join("datasets"));
     if rules.is_dir() || datasets.is_dir() {
@@ -200,11 +219,16 @@ fn roots_of(path: &Path) -> Result<Vec<Roots>, Failure> {
         .map_err(|e| Failure::disk(path, &e))?
         .filter_map(Result::ok)
         .any(|e| is_pack(&e.path()));
-    Ok(vec![if has_packs { (Some(own(path)), None) } else { (None, Some(own(path))) }])
+    Ok(vec![if has_packs { (Some(path.to_path_buf()), None) } else { (None, Some(path.to_path_buf())) }])
 }
 
-fn own(path: &Path) -> PathBuf {
-    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_path_buf() }
+/// The folder that `path` lies in, also where the name alone was given.
+fn above(path: &Path) -> PathBuf {
+    match (path.file_name(), path.parent()) {
+        (None, _) | (_, None) => path.join(".."),
+        (Some(_), Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        (Some(_), Some(parent)) => parent.to_path_buf(),
+    }
 }
 
 fn is_pack(folder: &Path) -> bool {

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Weight, Origin, Renderer, Snippet};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, TableComponent, presets};
 use mingcha_rules::diagnostic::{Diagnostic, Level};
 use mingcha_rules::text::{Lang, Text};
 use serde::Serialize;
@@ -146,6 +146,7 @@ impl Screen {
             }
             _ => None,
         };
+        let drawn = excerpt.is_some();
         match excerpt {
             Some(snippet) => group = group.element(snippet),
             None => {
@@ -159,9 +160,19 @@ impl Screen {
                 Weight::HELP.with_name(self.say("建议", "help")).secondary_title(self.text(help)),
             )
         });
-        let groups: Vec<Group<'_>> = [Some(group), help].into_iter().flatten().collect();
         let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&groups)
+        // Two groups are joined by a gutter, which looks lost where there is no excerpt.
+        let (first, rest): (Vec<Group<'_>>, Vec<Group<'_>>) = match (help, drawn) {
+            (Some(help), true) => (vec![group, help], Vec::new()),
+            (Some(help), false) => (vec![group], vec![help]),
+            (None, _) => (vec![group], Vec::new()),
+        };
+        let mut text = renderer.render(&first);
+        if !rest.is_empty() {
+            text.push('\n');
+            text.push_str(&renderer.render(&rest));
+        }
+        text
     }
 
     /// `file, row 12, column 身份证号`, or `file:12:3` for text files.
@@ -234,7 +245,9 @@ impl Table {
 
     fn drawn(&self, terminal: bool) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_preset(presets::NOTHING);
+        table.set_style(TableComponent::HeaderLines, '─');
+        table.set_style(TableComponent::MiddleHeaderIntersections, ' ');
         table.set_content_arrangement(if terminal {
             ContentArrangement::Dynamic
         } else {
@@ -244,8 +257,6 @@ impl Table {
         for row in &self.rows {
             table.add_row(self.cells(row));
         }
-        table.remove_style(comfy_table::TableComponent::HorizontalLines);
-        table.remove_style(comfy_table::TableComponent::MiddleIntersections);
         table.trim_fmt()
     }
 

@@ -20,10 +20,17 @@ pub fn check_sql(library: &Library) -> Vec<Diagnostic> {
     let rules: BTreeSet<String> = library.rules.iter().map(|r| r.rule.id.clone()).collect();
     let none = BTreeMap::new();
     let day = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or(ANY_DAY);
-    let order = Order { library, rules: &rules, tables: None, as_of: day, params: &none, budget: Budget::default() };
+    let order =
+        Order { library, rules: &rules, tables: None, as_of: day, params: &none, budget: Budget::default() };
     let program = match Program::new(&order) {
         Ok(program) => program,
-        Err(e) => return vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))],
+        Err(e) => {
+            return vec![Diagnostic::error(
+                "MC701",
+                format!("引擎无法启动：{e}"),
+                format!("the engine cannot start: {e}"),
+            )];
+        }
     };
     let mut faults = Vec::new();
     for view in &library.views {
@@ -41,7 +48,14 @@ pub fn check_sql(library: &Library) -> Vec<Diagnostic> {
             faults.push(diagnostic(&found.fault, place, &loaded.file));
         }
     }
-    faults.sort_by(|a, b| (&a.place.file, a.place.line, &a.place.column, &a.code).cmp(&(&b.place.file, b.place.line, &b.place.column, &b.code)));
+    faults.sort_by(|a, b| {
+        (&a.place.file, a.place.line, &a.place.column, &a.code).cmp(&(
+            &b.place.file,
+            b.place.line,
+            &b.place.column,
+            &b.code,
+        ))
+    });
     faults.dedup();
     faults
 }

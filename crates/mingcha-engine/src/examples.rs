@@ -55,10 +55,9 @@ pub fn test_examples(library: &Library, only: &[String]) -> Vec<ExampleResult> {
 fn run_case(library: &Library, loaded: &LoadedRule, case: &ExampleCase) -> Result<(), Vec<Text>> {
     let examples = &loaded.rule.examples;
     let one = |zh: String, en: String| vec![Text { zh, en }];
-    let as_of: NaiveDate = examples
-        .as_of
-        .parse()
-        .map_err(|_| one(format!("as_of 不是日期：{}", examples.as_of), format!("as_of is not a date: {}", examples.as_of)))?;
+    let as_of: NaiveDate = examples.as_of.parse().map_err(|_| {
+        one(format!("as_of 不是日期：{}", examples.as_of), format!("as_of is not a date: {}", examples.as_of))
+    })?;
     let world = World::build(library, loaded, case)?;
     let mut options = RunOptions::new(as_of);
     options.only = vec![loaded.rule.id.clone()];
@@ -66,8 +65,13 @@ fn run_case(library: &Library, loaded: &LoadedRule, case: &ExampleCase) -> Resul
     let tables: Arc<dyn Tables> = Arc::new(world.tables);
     let report = crate::run::run(&tables, library, &options, &Silent)
         .map_err(|faults| faults.into_iter().map(|d| d.message).collect::<Vec<_>>())?;
-    if let Some(outcome) = report.outcomes.iter().find(|o| !matches!(o.outcome, OutcomeKind::Found | OutcomeKind::Clean)) {
-        return Err(vec![outcome.reason.clone().unwrap_or_else(|| Text { zh: "规则没有运行".to_owned(), en: "the rule did not run".to_owned() })]);
+    if let Some(outcome) =
+        report.outcomes.iter().find(|o| !matches!(o.outcome, OutcomeKind::Found | OutcomeKind::Clean))
+    {
+        return Err(vec![outcome.reason.clone().unwrap_or_else(|| Text {
+            zh: "规则没有运行".to_owned(),
+            en: "the rule did not run".to_owned(),
+        })]);
     }
     let faults = compare(case, &world.numbers, &report);
     if faults.is_empty() { Ok(()) } else { Err(faults) }
@@ -87,7 +91,10 @@ impl World {
             library.needed_datasets(loaded).into_iter().map(|name| (name, Vec::new())).collect();
         for (dataset, given) in &case.given {
             let Some(contract) = library.contract(dataset) else {
-                return Err(vec![Text { zh: format!("没有数据合约 `{dataset}`"), en: format!("there is no contract `{dataset}`") }]);
+                return Err(vec![Text {
+                    zh: format!("没有数据合约 `{dataset}`"),
+                    en: format!("there is no contract `{dataset}`"),
+                }]);
             };
             let defaults = examples.defaults.get(dataset);
             for row in given {
@@ -95,29 +102,44 @@ impl World {
                 full.extend(row.iter());
                 let texts = full
                     .into_iter()
-                    .map(|(field, value)| (field.clone(), person_or_text(examples, contract, field, value, &mut numbers)))
+                    .map(|(field, value)| {
+                        (field.clone(), person_or_text(examples, contract, field, value, &mut numbers))
+                    })
                     .collect();
                 rows.entry(dataset.clone()).or_default().extend(expand(contract, texts)?);
             }
         }
-        let tables = MemoryTables::build(&library.contracts, &rows).map_err(|faults| faults.into_iter().map(|d| d.message).collect::<Vec<_>>())?;
+        let tables = MemoryTables::build(&library.contracts, &rows)
+            .map_err(|faults| faults.into_iter().map(|d| d.message).collect::<Vec<_>>())?;
         Ok(Self { tables, numbers })
     }
 }
 
 /// A token in an identity field is a made-up person; anything else is raw text.
-fn person_or_text(examples: &Examples, contract: &Contract, field: &str, value: &Scalar, numbers: &mut BTreeMap<String, String>) -> String {
+fn person_or_text(
+    examples: &Examples,
+    contract: &Contract,
+    field: &str,
+    value: &Scalar,
+    numbers: &mut BTreeMap<String, String>,
+) -> String {
     let text = match value {
         Scalar::Bool(b) => b.to_string(),
         Scalar::Int(n) => n.to_string(),
         Scalar::Text(t) => t.clone(),
     };
     let is_id = contract.field(field).is_some_and(|f| f.ty == FieldType::Id);
-    if is_id && is_token(&text) { numbers.entry(text.clone()).or_insert_with(|| number_of(examples, &text)).clone() } else { text }
+    if is_id && is_token(&text) {
+        numbers.entry(text.clone()).or_insert_with(|| number_of(examples, &text)).clone()
+    } else {
+        text
+    }
 }
 
 fn is_token(text: &str) -> bool {
-    text.strip_prefix('P').is_some_and(|digits| !digits.is_empty() && digits.len() <= 2 && digits.bytes().all(|b| b.is_ascii_digit()))
+    text.strip_prefix('P').is_some_and(|digits| {
+        !digits.is_empty() && digits.len() <= 2 && digits.bytes().all(|b| b.is_ascii_digit())
+    })
 }
 
 /// The number of token `P7`: born in 1950 unless the example says otherwise. Sequence numbers lie far apart, so
@@ -125,14 +147,19 @@ fn is_token(text: &str) -> bool {
 fn number_of(examples: &Examples, token: &str) -> String {
     let n: u16 = token.trim_start_matches('P').parse().unwrap_or(0);
     let listed = examples.persons.get(token);
-    let born = listed.and_then(|p| p.born.parse().ok()).or_else(|| NaiveDate::from_ymd_opt(1950, 3, 1)?.checked_add_days(Days::new(u64::from(n))));
+    let born = listed
+        .and_then(|p| p.born.parse().ok())
+        .or_else(|| NaiveDate::from_ymd_opt(1950, 3, 1)?.checked_add_days(Days::new(u64::from(n))));
     let female = listed.is_some_and(|p| p.sex == ExampleSex::Female);
     let sequence = n * 8 + if female { 2 } else { 1 };
     identity::make(AREA, born.unwrap_or_default(), sequence)
 }
 
 /// `202601..202605` in a month field stands for five rows.
-fn expand(contract: &Contract, row: BTreeMap<String, String>) -> Result<Vec<BTreeMap<String, String>>, Vec<Text>> {
+fn expand(
+    contract: &Contract,
+    row: BTreeMap<String, String>,
+) -> Result<Vec<BTreeMap<String, String>>, Vec<Text>> {
     let range = row.iter().find_map(|(field, value)| {
         let is_month = contract.field(field).is_some_and(|f| f.ty == FieldType::Month);
         let (from, to) = value.split_once("..").filter(|_| is_month)?;
@@ -141,7 +168,10 @@ fn expand(contract: &Contract, row: BTreeMap<String, String>) -> Result<Vec<BTre
     let Some((field, from, to)) = range else { return Ok(vec![row]) };
     let months: Vec<u32> = (from..=to).take(MAX_RANGE).collect();
     if months.is_empty() {
-        return Err(vec![Text { zh: format!("`{field}` 的月份范围是空的"), en: format!("the range of months in `{field}` is empty") }]);
+        return Err(vec![Text {
+            zh: format!("`{field}` 的月份范围是空的"),
+            en: format!("the range of months in `{field}` is empty"),
+        }]);
     }
     Ok(months
         .into_iter()
@@ -161,7 +191,9 @@ fn month(text: &str) -> Option<u32> {
 
 fn compare(case: &ExampleCase, numbers: &BTreeMap<String, String>, report: &RunReport) -> Vec<Text> {
     let resolve = |token: &str| numbers.get(token).cloned().unwrap_or_else(|| token.to_owned());
-    let token = |number: &str| numbers.iter().find(|(_, n)| *n == number).map_or_else(|| number.to_owned(), |(t, _)| t.clone());
+    let token = |number: &str| {
+        numbers.iter().find(|(_, n)| *n == number).map_or_else(|| number.to_owned(), |(t, _)| t.clone())
+    };
     let mut faults = Vec::new();
     let mut left: Vec<&Finding> = report.findings.iter().collect();
     for want in &case.expect.findings {
@@ -172,16 +204,23 @@ fn compare(case: &ExampleCase, numbers: &BTreeMap<String, String>, report: &RunR
                 zh: format!("{}：{zh}", want.subject),
                 en: format!("{}: {en}", want.subject),
             })),
-            None => faults.push(Text { zh: format!("漏报 {}", want.subject), en: format!("{} was not flagged", want.subject) }),
+            None => faults.push(Text {
+                zh: format!("漏报 {}", want.subject),
+                en: format!("{} was not flagged", want.subject),
+            }),
         }
     }
     for extra in left {
         let subject = token(&extra.subject_id);
-        faults.push(Text { zh: format!("误报 {subject}：{}", extra.message.zh), en: format!("{subject} was flagged: {}", extra.message.en) });
+        faults.push(Text {
+            zh: format!("误报 {subject}：{}", extra.message.zh),
+            en: format!("{subject} was flagged: {}", extra.message.en),
+        });
     }
     for want in &case.expect.excluded {
         let subject = resolve(&want.subject);
-        let codes: Vec<&str> = report.excused.iter().filter(|e| e.subject_id == subject).map(|e| e.code.as_str()).collect();
+        let codes: Vec<&str> =
+            report.excused.iter().filter(|e| e.subject_id == subject).map(|e| e.code.as_str()).collect();
         if !codes.contains(&want.code.as_str()) {
             let got = if codes.is_empty() { "—".to_owned() } else { codes.join(", ") };
             faults.push(Text {
@@ -195,7 +234,14 @@ fn compare(case: &ExampleCase, numbers: &BTreeMap<String, String>, report: &RunR
 
 /// What differs, of what the case says.
 fn differences(want: &ExpectedFinding, got: &Finding) -> Vec<(String, String)> {
-    let amount = got.amount_fen.map(|fen| format!("{}{}.{:02}", if fen < 0 { "-" } else { "" }, fen.unsigned_abs() / 100, fen.unsigned_abs() % 100));
+    let amount = got.amount_fen.map(|fen| {
+        format!(
+            "{}{}.{:02}",
+            if fen < 0 { "-" } else { "" },
+            fen.unsigned_abs() / 100,
+            fen.unsigned_abs() % 100
+        )
+    });
     let rows = |n: usize| Some(n.to_string());
     let plain = [
         ("severity", want.severity.map(|s| s.as_str().to_owned()), Some(got.severity.as_str().to_owned())),
@@ -205,7 +251,10 @@ fn differences(want: &ExpectedFinding, got: &Finding) -> Vec<(String, String)> {
         ("evidence_rows", want.evidence_rows.map(|n| n.to_string()), rows(got.evidence.len())),
         ("counter_rows", want.counter_rows.map(|n| n.to_string()), rows(got.counter_evidence.len())),
     ];
-    let measures = want.measures.iter().map(|(name, value)| (name.as_str(), Some(value.clone()), got.measures.get(name).cloned()));
+    let measures = want
+        .measures
+        .iter()
+        .map(|(name, value)| (name.as_str(), Some(value.clone()), got.measures.get(name).cloned()));
     plain
         .into_iter()
         .chain(measures)

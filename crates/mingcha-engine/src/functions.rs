@@ -9,7 +9,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, StringView
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampNanosecondType};
 use chrono::{Datelike, Months, NaiveDate};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
 
 use crate::names;
 
@@ -21,22 +23,66 @@ const EPOCH_FROM_CE: i32 = 719_163;
 /// Functions of DataFusion that rules may call, aggregates and windows included.
 pub(crate) const ALLOWED: &[&str] = &[
     // text
-    "left", "right", "substr", "substring", "length", "char_length", "character_length", "upper", "lower", "trim", "btrim", "ltrim",
-    "rtrim", "concat", "replace", "starts_with", "ends_with", "strpos", "position", "lpad", "rpad", "contains",
+    "left",
+    "right",
+    "substr",
+    "substring",
+    "length",
+    "char_length",
+    "character_length",
+    "upper",
+    "lower",
+    "trim",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "concat",
+    "replace",
+    "starts_with",
+    "ends_with",
+    "strpos",
+    "position",
+    "lpad",
+    "rpad",
+    "contains",
     // choice
-    "coalesce", "nullif", "least", "greatest", "nvl",
+    "coalesce",
+    "nullif",
+    "least",
+    "greatest",
+    "nvl",
     // numbers
-    "abs", "round", "floor", "ceil", "mod",
+    "abs",
+    "round",
+    "floor",
+    "ceil",
+    "mod",
     // dates
-    "date_part", "extract", "make_date",
+    "date_part",
+    "extract",
+    "make_date",
     // aggregates
-    "count", "sum", "min", "max", "avg", "bool_or", "bool_and", "first_value", "last_value", "string_agg",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "bool_or",
+    "bool_and",
+    "first_value",
+    "last_value",
+    "string_agg",
     // windows
-    "row_number", "rank", "dense_rank", "lag", "lead",
+    "row_number",
+    "rank",
+    "dense_rank",
+    "lag",
+    "lead",
 ];
 
 /// Aggregates and windows whose answer depends on the order of rows: they need a total order.
-pub(crate) const ORDER_DEPENDENT: &[&str] = &["first_value", "last_value", "string_agg", "row_number", "lag", "lead", "nth_value", "array_agg"];
+pub(crate) const ORDER_DEPENDENT: &[&str] =
+    &["first_value", "last_value", "string_agg", "row_number", "lag", "lead", "nth_value", "array_agg"];
 
 /// One of our functions.
 struct Entry {
@@ -51,7 +97,12 @@ const D: DataType = DataType::Date32;
 
 /// Our functions, in the order of the documentation (`rules/README.md`).
 const FUNCTIONS: &[Entry] = &[
-    Entry { name: "month_idx", signatures: || vec![vec![D], vec![TS]], returns: DataType::Int64, eval: month_idx },
+    Entry {
+        name: "month_idx",
+        signatures: || vec![vec![D], vec![TS]],
+        returns: DataType::Int64,
+        eval: month_idx,
+    },
     Entry { name: "month_start", signatures: || vec![vec![D], vec![TS]], returns: D, eval: month_start },
     Entry { name: "to_day", signatures: || vec![vec![TS], vec![D]], returns: D, eval: to_day },
     Entry { name: "add_days", signatures: || vec![vec![D, DataType::Int64]], returns: D, eval: add_days },
@@ -59,7 +110,12 @@ const FUNCTIONS: &[Entry] = &[
     Entry { name: "days_between", signatures: two_moments, returns: DataType::Int64, eval: days_between },
     Entry { name: "hours_between", signatures: two_moments, returns: DataType::Int64, eval: hours_between },
     Entry { name: "age_at", signatures: two_moments, returns: DataType::Int64, eval: age_at },
-    Entry { name: "name_grade", signatures: || vec![vec![DataType::Utf8View, DataType::Utf8View]], returns: DataType::Utf8View, eval: name_grade },
+    Entry {
+        name: "name_grade",
+        signatures: || vec![vec![DataType::Utf8View, DataType::Utf8View]],
+        returns: DataType::Utf8View,
+        eval: name_grade,
+    },
     Entry {
         name: "life_points",
         signatures: || vec![vec![DataType::Utf8View, D, D, DataType::Int64]],
@@ -163,8 +219,13 @@ fn days(array: &ArrayRef) -> Result<Vec<Option<i32>>> {
 /// Nanoseconds since 1970-01-01 of a moment or of a date's midnight.
 fn nanos(array: &ArrayRef) -> Result<Vec<Option<i64>>> {
     match array.data_type() {
-        DataType::Timestamp(TimeUnit::Nanosecond, None) => Ok(array.as_primitive::<TimestampNanosecondType>().iter().collect()),
-        _ => Ok(days(array)?.into_iter().map(|d| d.and_then(|d| i64::from(d).checked_mul(NANOS_PER_DAY))).collect()),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => {
+            Ok(array.as_primitive::<TimestampNanosecondType>().iter().collect())
+        }
+        _ => Ok(days(array)?
+            .into_iter()
+            .map(|d| d.and_then(|d| i64::from(d).checked_mul(NANOS_PER_DAY)))
+            .collect()),
     }
 }
 
@@ -200,7 +261,10 @@ fn month_idx(args: &[ArrayRef]) -> Result<ArrayRef> {
 }
 
 fn month_start(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let out: Date32Array = days(&args[0])?.into_iter().map(|d| d.and_then(civil).and_then(|d| d.with_day(1)).map(epoch_day)).collect();
+    let out: Date32Array = days(&args[0])?
+        .into_iter()
+        .map(|d| d.and_then(civil).and_then(|d| d.with_day(1)).map(epoch_day))
+        .collect();
     Ok(Arc::new(out))
 }
 
@@ -234,8 +298,11 @@ fn add_months(args: &[ArrayRef]) -> Result<ArrayRef> {
 
 /// Whole calendar days from the first to the second, negative when the second is earlier.
 fn days_between(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let out: Int64Array =
-        days(&args[0])?.into_iter().zip(days(&args[1])?).map(|(a, b)| a.zip(b).map(|(a, b)| i64::from(b) - i64::from(a))).collect();
+    let out: Int64Array = days(&args[0])?
+        .into_iter()
+        .zip(days(&args[1])?)
+        .map(|(a, b)| a.zip(b).map(|(a, b)| i64::from(b) - i64::from(a)))
+        .collect();
     Ok(Arc::new(out))
 }
 
@@ -265,7 +332,8 @@ fn age_at(args: &[ArrayRef]) -> Result<ArrayRef> {
 
 fn name_grade(args: &[ArrayRef]) -> Result<ArrayRef> {
     let (a, b) = (args[0].as_string_view(), args[1].as_string_view());
-    let out: StringViewArray = a.iter().zip(b.iter()).map(|(a, b)| Some(names::grade(a, b).as_str())).collect();
+    let out: StringViewArray =
+        a.iter().zip(b.iter()).map(|(a, b)| Some(names::grade(a, b).as_str())).collect();
     Ok(Arc::new(out))
 }
 
@@ -283,18 +351,22 @@ fn life_points(args: &[ArrayRef]) -> Result<ArrayRef> {
                 _ => return None,
             };
             let (event, as_of) = (civil(event[i]?)?, civil(as_of[i]?)?);
-            let months = (as_of.year() - event.year()) * 12 + i32::try_from(as_of.month()).ok()? - i32::try_from(event.month()).ok()?;
+            let months = (as_of.year() - event.year()) * 12 + i32::try_from(as_of.month()).ok()?
+                - i32::try_from(event.month()).ok()?;
             if months < 0 {
                 return Some(0);
             }
             let half_life = half_life[i].filter(|h| *h > 0)?;
-            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "months and points are small; the result is rounded once, here")]
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                reason = "months and points are small; the result is rounded once, here"
+            )]
             Some((weight * 0.5_f64.powf(f64::from(months) / half_life as f64)).round() as i64)
         })
         .collect();
     Ok(Arc::new(out))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -316,13 +388,16 @@ mod tests {
 
     #[test]
     fn a_month_on_from_the_31st_is_the_last_day() {
-        let out = add_months(&[dates(&["2026-01-31", "2024-03-31"]), Arc::new(Int64Array::from(vec![1, -1]))]).unwrap();
+        let out =
+            add_months(&[dates(&["2026-01-31", "2024-03-31"]), Arc::new(Int64Array::from(vec![1, -1]))])
+                .unwrap();
         assert_eq!(out.as_primitive::<Date32Type>().values(), &[day("2026-02-28"), day("2024-02-29")]);
     }
 
     #[test]
     fn age_changes_on_the_birthday_and_not_before() {
-        let out = age_at(&[dates(&["1960-05-02", "1960-05-02"]), dates(&["2026-05-01", "2026-05-02"])]).unwrap();
+        let out =
+            age_at(&[dates(&["1960-05-02", "1960-05-02"]), dates(&["2026-05-01", "2026-05-02"])]).unwrap();
         assert_eq!(out.as_primitive::<Int64Type>().values(), &[65, 66]);
     }
 
@@ -330,7 +405,8 @@ mod tests {
     fn hours_round_down_so_23_hours_59_is_not_a_day() {
         use arrow::array::TimestampNanosecondArray;
         let from = Arc::new(TimestampNanosecondArray::from(vec![0, 0])) as ArrayRef;
-        let to = Arc::new(TimestampNanosecondArray::from(vec![24 * NANOS_PER_HOUR - 1, 24 * NANOS_PER_HOUR])) as ArrayRef;
+        let to = Arc::new(TimestampNanosecondArray::from(vec![24 * NANOS_PER_HOUR - 1, 24 * NANOS_PER_HOUR]))
+            as ArrayRef;
         let out = hours_between(&[from, to]).unwrap();
         assert_eq!(out.as_primitive::<Int64Type>().values(), &[23, 24]);
     }

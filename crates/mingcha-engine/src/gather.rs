@@ -124,7 +124,8 @@ pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, 
                 keep.push(false);
                 continue;
             };
-            let mut codes = holds.iter().enumerate().filter(|(_, c)| c.is_some_and(|c| c.value(row))).map(|(i, _)| i);
+            let mut codes =
+                holds.iter().enumerate().filter(|(_, c)| c.is_some_and(|c| c.value(row))).map(|(i, _)| i);
             let first = codes.next();
             keep.push(first.is_none());
             if let Some(first) = first {
@@ -152,9 +153,20 @@ fn own_columns(task: &Task<'_>, batch: &RecordBatch) -> Result<RecordBatch, Data
         .schema
         .fields()
         .iter()
-        .map(|f| batch.column_by_name(f.name()).cloned().ok_or_else(|| DataFusionError::Internal(format!("no column {}", f.name()))))
+        .map(|f| {
+            batch
+                .column_by_name(f.name())
+                .cloned()
+                .ok_or_else(|| DataFusionError::Internal(format!("no column {}", f.name())))
+        })
         .collect::<Result<Vec<_>, _>>()?;
-    let fields: Vec<_> = batch.schema().fields().iter().filter(|f| task.schema.field_with_name(f.name()).is_ok()).cloned().collect();
+    let fields: Vec<_> = batch
+        .schema()
+        .fields()
+        .iter()
+        .filter(|f| task.schema.field_with_name(f.name()).is_ok())
+        .cloned()
+        .collect();
     Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
 }
 
@@ -164,7 +176,11 @@ struct Keys(ArrayRef);
 impl Keys {
     fn of(task: &Task<'_>, batch: &RecordBatch) -> Result<Self, DataFusionError> {
         let name = &task.loaded.rule.subject.key;
-        batch.column_by_name(name).cloned().map(Self).ok_or_else(|| DataFusionError::Internal(format!("no column {name}")))
+        batch
+            .column_by_name(name)
+            .cloned()
+            .map(Self)
+            .ok_or_else(|| DataFusionError::Internal(format!("no column {name}")))
     }
 
     fn at(&self, row: usize) -> Option<Key> {
@@ -188,7 +204,11 @@ fn cell(array: &ArrayRef, row: usize) -> Option<String> {
 }
 
 /// The source rows of one candidate.
-fn evidence_of(task: &Task<'_>, batch: &RecordBatch, row: usize) -> Result<BTreeSet<EvidenceRow>, DataFusionError> {
+fn evidence_of(
+    task: &Task<'_>,
+    batch: &RecordBatch,
+    row: usize,
+) -> Result<BTreeSet<EvidenceRow>, DataFusionError> {
     let mut rows = BTreeSet::new();
     for evidence in &task.loaded.rule.evidence {
         let Some(locator) = batch.column_by_name(&evidence.src) else {
@@ -201,8 +221,16 @@ fn evidence_of(task: &Task<'_>, batch: &RecordBatch, row: usize) -> Result<BTree
     Ok(rows)
 }
 
-fn source_row(tables: &dyn Tables, locator: &ArrayRef, batch: &RecordBatch, row: usize, columns: &[String], title: Option<&Text>) -> Option<EvidenceRow> {
-    let src = (locator.is_valid(row)).then(|| locator.as_primitive_opt::<Int64Type>().map(|a| a.value(row)))??;
+fn source_row(
+    tables: &dyn Tables,
+    locator: &ArrayRef,
+    batch: &RecordBatch,
+    row: usize,
+    columns: &[String],
+    title: Option<&Text>,
+) -> Option<EvidenceRow> {
+    let src =
+        (locator.is_valid(row)).then(|| locator.as_primitive_opt::<Int64Type>().map(|a| a.value(row)))??;
     let found = tables.locate(src)?;
     Some(EvidenceRow {
         dataset: found.dataset,
@@ -245,34 +273,63 @@ pub(crate) fn findings(task: &Task<'_>, harvest: Harvest) -> Result<Gathered, Sq
             let verdicts = Verdicts::of(task, batch).map_err(internal)?;
             for row in 0..batch.num_rows() {
                 let Some(group) = groups.at(&verdicts.group(row)) else {
-                    return Err(internal(DataFusionError::Internal(format!("group {i}:{row} has no candidates"))));
+                    return Err(internal(DataFusionError::Internal(format!(
+                        "group {i}:{row} has no candidates"
+                    ))));
                 };
                 if let Some(code) = verdicts.excused_by(row) {
-                    *gathered.excluded.entry(rule.exclusions[code].code.clone()).or_default() += group.candidates;
+                    *gathered.excluded.entry(rule.exclusions[code].code.clone()).or_default() +=
+                        group.candidates;
                     let also = verdicts.also(row, code);
                     let entry = excused.entry((group.key.clone(), code)).or_default();
                     entry.candidates += group.candidates;
                     entry.also.extend(also);
-                    entry.evidence = first_evidence(entry.evidence.take(), Some(group.evidence.iter().cloned().collect()));
+                    entry.evidence =
+                        first_evidence(entry.evidence.take(), Some(group.evidence.iter().cloned().collect()));
                 } else {
                     let counter = against.get(&group.key);
-                    gathered.findings.push(finding(task, &subjects, &verdicts, row, group, counter, &excused).map_err(internal)?);
+                    gathered.findings.push(
+                        finding(task, &subjects, &verdicts, row, group, counter, &excused)
+                            .map_err(internal)?,
+                    );
                 }
             }
         }
     }
-    for ((key, code), part) in excused {
-        gathered.excused.push(Excused {
-            rule_id: rule.id.clone(),
-            subject_type: rule.subject.ty,
-            subject_id: subjects.id(&key).map_err(internal)?,
-            code: rule.exclusions[code].code.clone(),
-            also: part.also.into_iter().map(|c| rule.exclusions[c].code.clone()).collect(),
-            candidates: part.candidates,
-            evidence: part.evidence.unwrap_or_default(),
-        });
-    }
+    gathered.excused = by_code(task, &subjects, excused).map_err(internal)?;
     Ok(gathered)
+}
+
+/// The excused subjects as they are kept: one record per subject and code.
+fn by_code(
+    task: &Task<'_>,
+    subjects: &Subjects<'_>,
+    excused: BTreeMap<(Key, usize), ExcusedPart>,
+) -> Result<Vec<Excused>, DataFusionError> {
+    let rule = &task.loaded.rule;
+    let mut merged: BTreeMap<(Key, &str), ExcusedPart> = BTreeMap::new();
+    for ((key, at), part) in excused {
+        let entry = merged.entry((key, rule.exclusions[at].code.as_str())).or_default();
+        entry.candidates += part.candidates;
+        entry.also.extend(part.also);
+        entry.evidence = first_evidence(entry.evidence.take(), part.evidence);
+    }
+    merged
+        .into_iter()
+        .map(|((key, code), part)| {
+            let also: BTreeSet<String> =
+                part.also.into_iter().map(|c| rule.exclusions[c].code.clone()).filter(|c| c != code).collect();
+            Ok(Excused {
+                rule_id: rule.id.clone(),
+                subject_type: rule.subject.ty,
+                subject_id: subjects.id(&key)?,
+                code: code.to_owned(),
+                also: also.into_iter().collect(),
+                candidates: part.candidates,
+                evidence: part.evidence.unwrap_or_default(),
+            })
+        })
+        .collect()
 }
 
 /// Looks up identity numbers.
@@ -314,7 +371,11 @@ impl Groups {
             for row in 0..batch.num_rows() {
                 let Some(key) = keys.at(row) else { continue };
                 let matter = matter_of(task, batch, row);
-                let group = groups.entry((key.clone(), matter)).or_insert_with(|| Group { key, candidates: 0, evidence: BTreeSet::new() });
+                let group = groups.entry((key.clone(), matter)).or_insert_with(|| Group {
+                    key,
+                    candidates: 0,
+                    evidence: BTreeSet::new(),
+                });
                 group.candidates += 1;
                 group.evidence.extend(evidence_of(task, batch, row)?);
             }
@@ -332,12 +393,17 @@ fn matter_of(task: &Task<'_>, batch: &RecordBatch, row: usize) -> Vec<Option<Str
 }
 
 /// Rows of counter-evidence by subject.
-fn counter_rows(task: &Task<'_>, counters: &[Vec<RecordBatch>]) -> Result<BTreeMap<Key, BTreeSet<EvidenceRow>>, DataFusionError> {
+fn counter_rows(
+    task: &Task<'_>,
+    counters: &[Vec<RecordBatch>],
+) -> Result<BTreeMap<Key, BTreeSet<EvidenceRow>>, DataFusionError> {
     let mut rows: BTreeMap<Key, BTreeSet<EvidenceRow>> = BTreeMap::new();
     for (counter, batches) in task.loaded.rule.counter_evidence.iter().zip(counters) {
         for batch in batches {
             let keys = Keys::of(task, batch)?;
-            let Some(locator) = batch.column_by_name("src") else { return Err(DataFusionError::Internal("no column src".to_owned())) };
+            let Some(locator) = batch.column_by_name("src") else {
+                return Err(DataFusionError::Internal("no column src".to_owned()));
+            };
             let shown: Vec<String> = batch
                 .schema()
                 .fields()
@@ -347,7 +413,8 @@ fn counter_rows(task: &Task<'_>, counters: &[Vec<RecordBatch>]) -> Result<BTreeM
                 .collect();
             for row in 0..batch.num_rows() {
                 if let Some(key) = keys.at(row)
-                    && let Some(found) = source_row(task.tables, locator, batch, row, &shown, Some(&counter.title))
+                    && let Some(found) =
+                        source_row(task.tables, locator, batch, row, &shown, Some(&counter.title))
                 {
                     rows.entry(key).or_default().insert(found);
                 }
@@ -361,13 +428,18 @@ fn counter_rows(task: &Task<'_>, counters: &[Vec<RecordBatch>]) -> Result<BTreeM
 fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>, SqlFault> {
     let fault = |e: &DataFusionError| plan::planning_fault(e);
     let mut catalog = Catalog::new(&[], None, &Budget::default()).map_err(|e| fault(&e))?;
-    let compiled = compile_grouping(&mut catalog, task.loaded, &task.schema, task.as_of, task.params).map_err(|faults| {
-        faults.into_iter().next().map_or_else(|| SqlFault::new("MC203", "分组语句有错", "the grouping is broken"), |f| f.fault)
-    })?;
+    let compiled = compile_grouping(&mut catalog, task.loaded, &task.schema, task.as_of, task.params)
+        .map_err(|faults| {
+            faults
+                .into_iter()
+                .next()
+                .map_or_else(|| SqlFault::new("MC203", "分组语句有错", "the grouping is broken"), |f| f.fault)
+        })?;
     if let Some(table) = catalog.table(CANDIDATES) {
         table.put(Content::Batches(Arc::new(remaining.to_vec())));
     }
-    block_on(datafusion::physical_plan::collect(compiled.physical, catalog.session.ctx.task_ctx())).map_err(|e| fault(&e))
+    block_on(datafusion::physical_plan::collect(compiled.physical, catalog.session.ctx.task_ctx()))
+        .map_err(|e| fault(&e))
 }
 
 /// Plans the grouping of a rule over the table `candidates`. Every fault names the part of the rule it is in.
@@ -378,10 +450,15 @@ pub(crate) fn compile_grouping(
     as_of: NaiveDate,
     overrides: Option<&BTreeMap<String, Scalar>>,
 ) -> Result<Compiled, Vec<PieceFault>> {
-    let at = |path: &str, faults: Vec<SqlFault>| faults.into_iter().map(|fault| PieceFault { path: path.to_owned(), fault }).collect::<Vec<_>>();
+    let at = |path: &str, faults: Vec<SqlFault>| {
+        faults.into_iter().map(|fault| PieceFault { path: path.to_owned(), fault }).collect::<Vec<_>>()
+    };
     let none = BTreeMap::new();
-    let params = with_as_of(loaded.effective_params(overrides.unwrap_or(&none)), as_of).map_err(|f| at("params", f))?;
-    catalog.define(CANDIDATES, Arc::clone(schema), Some(false), None).map_err(|e| at("sql", vec![plan::planning_fault(&e)]))?;
+    let params = with_as_of(loaded.effective_params(overrides.unwrap_or(&none)), as_of)
+        .map_err(|f| at("params", f))?;
+    catalog
+        .define(CANDIDATES, Arc::clone(schema), Some(false), None)
+        .map_err(|e| at("sql", vec![plan::planning_fault(&e)]))?;
     let text = grouping_sql(loaded, &params)?;
     let statement = sql::parse(&text).map_err(|f| at("measures", vec![f]))?;
     plan::compile(catalog, statement).map_err(|faults| {
@@ -402,7 +479,10 @@ pub(crate) fn compile_grouping(
 /// SELECT g.*, <having>, <bands>, <shift>, <grade>
 /// FROM (SELECT key, matter, measures, amount, period, identity FROM candidates + across GROUP BY key, matter) g
 /// ```
-fn grouping_sql(loaded: &LoadedRule, params: &BTreeMap<String, ParamValue>) -> Result<String, Vec<PieceFault>> {
+fn grouping_sql(
+    loaded: &LoadedRule,
+    params: &BTreeMap<String, ParamValue>,
+) -> Result<String, Vec<PieceFault>> {
     let rule = &loaded.rule;
     let mut faults = Vec::new();
     let mut bound = |path: String, text: &str| match expression(text, params) {
@@ -419,8 +499,10 @@ fn grouping_sql(loaded: &LoadedRule, params: &BTreeMap<String, ParamValue>) -> R
         extra.push_str(&format!(", a{i}.v AS \"{name}\""));
         source.push_str(&format!(" LEFT JOIN (SELECT \"{0}\" AS k, {expr} AS v FROM {CANDIDATES} GROUP BY \"{0}\") AS a{i} ON a{i}.k = {CANDIDATES}.\"{0}\"", across.by));
     }
-    let keys: Vec<String> = std::iter::once(&rule.subject.key).chain(&rule.matter).map(|k| format!("\"{k}\"")).collect();
-    let mut columns: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS \"__k{i}\"")).collect();
+    let keys: Vec<String> =
+        std::iter::once(&rule.subject.key).chain(&rule.matter).map(|k| format!("\"{k}\"")).collect();
+    let mut columns: Vec<String> =
+        keys.iter().enumerate().map(|(i, k)| format!("{k} AS \"__k{i}\"")).collect();
     for (alias, column) in [("__name", &rule.subject.name), ("__area", &rule.subject.area)] {
         if let Some(column) = column {
             columns.push(format!("min(\"{column}\") AS \"{alias}\""));
@@ -433,21 +515,33 @@ fn grouping_sql(loaded: &LoadedRule, params: &BTreeMap<String, ParamValue>) -> R
         columns.push(format!("CAST({} AS DECIMAL(18, 2)) AS \"amount\"", bound("amount".to_owned(), amount)));
     }
     if let Some(period) = &rule.period {
-        columns.push(format!("CAST({} AS DATE) AS \"period_from\"", bound("period.from".to_owned(), &period.from)));
+        columns.push(format!(
+            "CAST({} AS DATE) AS \"period_from\"",
+            bound("period.from".to_owned(), &period.from)
+        ));
         columns.push(format!("CAST({} AS DATE) AS \"period_to\"", bound("period.to".to_owned(), &period.to)));
     }
     columns.push(format!("{} AS \"identity\"", bound("identity".to_owned(), &rule.identity)));
     let mut verdicts = String::new();
     for (i, exclusion) in rule.exclusions.iter().enumerate() {
         if let Some(having) = &exclusion.having {
-            verdicts.push_str(&format!(", coalesce(({}), false) AS \"__h{i}\"", bound(format!("exclusions[{i}].having"), having)));
+            verdicts.push_str(&format!(
+                ", coalesce(({}), false) AS \"__h{i}\"",
+                bound(format!("exclusions[{i}].having"), having)
+            ));
         }
     }
     for (i, band) in rule.severity.bands.iter().enumerate() {
-        verdicts.push_str(&format!(", coalesce(({}), false) AS \"__b{i}\"", bound(format!("severity.bands[{i}].when"), &band.when)));
+        verdicts.push_str(&format!(
+            ", coalesce(({}), false) AS \"__b{i}\"",
+            bound(format!("severity.bands[{i}].when"), &band.when)
+        ));
     }
     if let Some(shift) = &rule.severity.shift {
-        verdicts.push_str(&format!(", CAST(coalesce(({}), 0) AS BIGINT) AS \"__shift\"", bound("severity.shift".to_owned(), shift)));
+        verdicts.push_str(&format!(
+            ", CAST(coalesce(({}), 0) AS BIGINT) AS \"__shift\"",
+            bound("severity.shift".to_owned(), shift)
+        ));
     }
     verdicts.push_str(&format!(", ({}) AS \"__grade\"", bound("grade".to_owned(), &rule.grade)));
     if !faults.is_empty() {
@@ -487,8 +581,10 @@ impl<'a> Verdicts<'a> {
     }
 
     fn group(&self, row: usize) -> (Key, Vec<Option<String>>) {
-        let key = self.column("__k0").and_then(|c| Keys(Arc::clone(c)).at(row)).unwrap_or(Key::Text(String::new()));
-        let matter = (1..=self.task.loaded.rule.matter.len()).map(|i| self.text(&format!("__k{i}"), row)).collect();
+        let key =
+            self.column("__k0").and_then(|c| Keys(Arc::clone(c)).at(row)).unwrap_or(Key::Text(String::new()));
+        let matter =
+            (1..=self.task.loaded.rule.matter.len()).map(|i| self.text(&format!("__k{i}"), row)).collect();
         (key, matter)
     }
 
@@ -497,13 +593,23 @@ impl<'a> Verdicts<'a> {
     }
 
     fn also(&self, row: usize, first: usize) -> BTreeSet<usize> {
-        (first + 1..self.task.loaded.rule.exclusions.len()).filter(|i| self.holds(&format!("__h{i}"), row)).collect()
+        (first + 1..self.task.loaded.rule.exclusions.len())
+            .filter(|i| self.holds(&format!("__h{i}"), row))
+            .collect()
     }
 
     fn severity(&self, row: usize) -> Severity {
         let rule = &self.task.loaded.rule.severity;
-        let base = rule.bands.iter().enumerate().find(|(i, _)| self.holds(&format!("__b{i}"), row)).map_or(rule.default, |(_, b)| b.level);
-        let shift = self.column("__shift").filter(|c| c.is_valid(row)).map_or(0, |c| c.as_primitive::<Int64Type>().value(row));
+        let base = rule
+            .bands
+            .iter()
+            .enumerate()
+            .find(|(i, _)| self.holds(&format!("__b{i}"), row))
+            .map_or(rule.default, |(_, b)| b.level);
+        let shift = self
+            .column("__shift")
+            .filter(|c| c.is_valid(row))
+            .map_or(0, |c| c.as_primitive::<Int64Type>().value(row));
         shifted(base, shift)
     }
 
@@ -515,13 +621,16 @@ impl<'a> Verdicts<'a> {
     /// Fen; the plan has cast it to decimal(18, 2).
     fn amount(&self, row: usize) -> Option<i64> {
         let column = self.column("amount")?;
-        column.is_valid(row).then(|| i64::try_from(column.as_primitive::<Decimal128Type>().value(row)).ok())?
+        column
+            .is_valid(row)
+            .then(|| i64::try_from(column.as_primitive::<Decimal128Type>().value(row)).ok())?
     }
 }
 
 /// `severity` raised or lowered by `levels`, within the scale.
 fn shifted(severity: Severity, levels: i64) -> Severity {
-    const SCALE: [Severity; 5] = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+    const SCALE: [Severity; 5] =
+        [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
     let at = SCALE.iter().position(|s| *s == severity).unwrap_or(0);
     let moved = i64::try_from(at).unwrap_or(0).saturating_add(levels).clamp(0, 4);
     SCALE[usize::try_from(moved).unwrap_or(0)]
@@ -541,10 +650,13 @@ fn finding(
     let (_, matter) = verdicts.group(row);
     let subject_name = verdicts.text("__name", row);
     let amount_fen = verdicts.amount(row);
-    let measures: BTreeMap<String, String> = rule.measures.keys().filter_map(|name| Some((name.clone(), verdicts.text(name, row)?))).collect();
+    let measures: BTreeMap<String, String> =
+        rule.measures.keys().filter_map(|name| Some((name.clone(), verdicts.text(name, row)?))).collect();
     let (period_from, period_to) = (verdicts.day("period_from", row), verdicts.day("period_to", row));
     let mut values = measures.clone();
-    for (name, value) in [("subject_name", &subject_name), ("period_from", &period_from), ("period_to", &period_to)] {
+    for (name, value) in
+        [("subject_name", &subject_name), ("period_from", &period_from), ("period_to", &period_to)]
+    {
         values.insert(name.to_owned(), value.clone().unwrap_or_else(|| "—".to_owned()));
     }
     values.insert("amount".to_owned(), amount_fen.map_or_else(|| "—".to_owned(), yuan));
@@ -566,19 +678,31 @@ fn finding(
         measures,
         evidence: group.evidence.iter().cloned().collect(),
         counter_evidence: against.map(|rows| rows.iter().cloned().collect()).unwrap_or_default(),
-        exclusions_checked: rule
-            .exclusions
-            .iter()
-            .enumerate()
-            .map(|(i, x)| ExclusionChecked { code: x.code.clone(), excused: excused.get(&(group.key.clone(), i)).map_or(0, |p| p.candidates) })
-            .collect(),
+        exclusions_checked: checked(task, &group.key, excused),
     })
+}
+
+/// Every exclusion of the rule once, in the rule's order, and how many candidates of the subject it excused. A code
+/// may stand twice in a rule, for single candidates and for the whole subject.
+fn checked(task: &Task<'_>, key: &Key, excused: &BTreeMap<(Key, usize), ExcusedPart>) -> Vec<ExclusionChecked> {
+    let mut list: Vec<ExclusionChecked> = Vec::new();
+    for (i, exclusion) in task.loaded.rule.exclusions.iter().enumerate() {
+        let count = excused.get(&(key.clone(), i)).map_or(0, |p| p.candidates);
+        match list.iter_mut().find(|x| x.code == exclusion.code) {
+            Some(same) => same.excused += count,
+            None => list.push(ExclusionChecked { code: exclusion.code.clone(), excused: count }),
+        }
+    }
+    list
 }
 
 /// Depends on rule, subject and matter; never on wording, order or run.
 fn finding_id(rule: &str, subject_type: SubjectType, subject: &str, matter: &[Option<String>]) -> String {
     let mut hash = Sha256::new();
-    for part in [rule, subject_type.as_str(), subject].into_iter().chain(matter.iter().map(|m| m.as_deref().unwrap_or_default())) {
+    for part in [rule, subject_type.as_str(), subject]
+        .into_iter()
+        .chain(matter.iter().map(|m| m.as_deref().unwrap_or_default()))
+    {
         hash.update(part.as_bytes());
         hash.update([0x1f]);
     }
@@ -598,15 +722,25 @@ fn fill(template: &str, values: &BTreeMap<String, String>) -> String {
 }
 
 /// What is wrong with the columns that a rule names outside its SQL: subject, matter, evidence.
-pub(crate) fn column_faults(loaded: &LoadedRule, schema: &SchemaRef, counters: &[SchemaRef]) -> Vec<PieceFault> {
+pub(crate) fn column_faults(
+    loaded: &LoadedRule,
+    schema: &SchemaRef,
+    counters: &[SchemaRef],
+) -> Vec<PieceFault> {
     let rule = &loaded.rule;
     let mut faults = Vec::new();
     let mut need = |path: String, name: &str, wanted: &dyn Fn(&DataType) -> bool, kind: (&str, &str)| {
         let fault = match schema.field_with_name(name) {
             Err(_) => {
-                let fault = SqlFault::new("MC207", format!("查询结果中没有列 `{name}`"), format!("the SELECT has no column `{name}`"));
+                let fault = SqlFault::new(
+                    "MC207",
+                    format!("查询结果中没有列 `{name}`"),
+                    format!("the SELECT has no column `{name}`"),
+                );
                 match sql::nearest(name, schema.fields().iter().map(|f| f.name().as_str())) {
-                    Some(near) => fault.help(format!("是不是想写 `{near}`"), format!("did you mean `{near}`")),
+                    Some(near) => {
+                        fault.help(format!("是不是想写 `{near}`"), format!("did you mean `{near}`"))
+                    }
                     None => fault,
                 }
             }
@@ -638,7 +772,12 @@ pub(crate) fn column_faults(loaded: &LoadedRule, schema: &SchemaRef, counters: &
         need(format!("across.{name}.by"), &across.by, &any, ("", ""));
     }
     for (i, evidence) in rule.evidence.iter().enumerate() {
-        need(format!("evidence[{i}].src"), &evidence.src, &locator, ("行定位（src）", "a row locator (`src`)"));
+        need(
+            format!("evidence[{i}].src"),
+            &evidence.src,
+            &locator,
+            ("行定位（src）", "a row locator (`src`)"),
+        );
         for column in &evidence.columns {
             need(format!("evidence[{i}].columns"), column, &any, ("", ""));
         }
@@ -648,7 +787,11 @@ pub(crate) fn column_faults(loaded: &LoadedRule, schema: &SchemaRef, counters: &
             if schema.field_with_name(name).is_err() {
                 faults.push(PieceFault {
                     path: format!("counter_evidence[{i}].sql"),
-                    fault: SqlFault::new("MC207", format!("反证查询结果中没有列 `{name}`"), format!("the counter-evidence SELECT has no column `{name}`")),
+                    fault: SqlFault::new(
+                        "MC207",
+                        format!("反证查询结果中没有列 `{name}`"),
+                        format!("the counter-evidence SELECT has no column `{name}`"),
+                    ),
                 });
             }
         }
@@ -669,7 +812,9 @@ mod tests {
 
     #[test]
     fn a_finding_keeps_its_id_whatever_is_written_about_it_and_matters_differ() {
-        let id = |matter: &[Option<String>]| finding_id("PEN-01", SubjectType::Person, "880101194001010014", matter);
+        let id = |matter: &[Option<String>]| {
+            finding_id("PEN-01", SubjectType::Person, "880101194001010014", matter)
+        };
         assert_eq!(id(&[]), id(&[]));
         assert_ne!(id(&[]), id(&[Some("170".to_owned())]));
         assert_eq!(id(&[]).len(), ID_DIGITS);

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion::common::NullEquality;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 
@@ -15,10 +16,46 @@ use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 pub(crate) enum Spread {
     /// The same rows in every shard.
     Everywhere,
-    /// Each row in the shard of its person; the output columns that identify the person.
-    ByPerson(BTreeSet<usize>),
+    /// Each row in the shard of its person.
+    ByPerson(PersonColumns),
     /// Not local, and why.
     Scattered(String),
+}
+
+/// The output columns that identify the person of a row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct PersonColumns {
+    /// Always the row's own person.
+    own: BTreeSet<usize>,
+    /// The row's own person or NULL: what an outer join filled up. NULL joins with nothing, so such a column
+    /// serves a join as well; it does not serve a group, where all NULLs would meet.
+    or_null: BTreeSet<usize>,
+}
+
+impl PersonColumns {
+    fn mapped(&self, map: impl Fn(usize) -> Vec<usize>) -> Self {
+        let each = |set: &BTreeSet<usize>| set.iter().flat_map(|c| map(*c)).collect();
+        Self { own: each(&self.own), or_null: each(&self.or_null) }
+    }
+
+    fn shifted(&self, by: usize) -> Self {
+        self.mapped(|c| vec![c + by])
+    }
+
+    /// As they come out of the side of an outer join that may be filled with NULL.
+    fn weakened(self) -> Self {
+        Self { own: BTreeSet::new(), or_null: self.own.into_iter().chain(self.or_null).collect() }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.own.extend(other.own);
+        self.or_null.extend(other.or_null);
+        self
+    }
+
+    fn joins(&self, column: usize) -> bool {
+        self.own.contains(&column) || self.or_null.contains(&column)
+    }
 }
 
 /// Classes of the tables by name: `true` where rows lie by person.
@@ -39,7 +76,9 @@ pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
             }
         }
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Spread::Everywhere,
-        LogicalPlan::Projection(projection) => through(spread(&projection.input, tables), &projection.expr, projection.input.schema()),
+        LogicalPlan::Projection(projection) => {
+            through(spread(&projection.input, tables), &projection.expr, projection.input.schema())
+        }
         LogicalPlan::Filter(filter) => spread(&filter.input, tables),
         LogicalPlan::SubqueryAlias(alias) => spread(&alias.input, tables),
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => spread(&sort.input, tables),
@@ -50,13 +89,18 @@ pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
                     .group_expr
                     .iter()
                     .enumerate()
-                    .filter(|(_, e)| column_index(e, aggregate.input.schema()).is_some_and(|c| columns.contains(&c)))
+                    .filter(|(_, e)| {
+                        column_index(e, aggregate.input.schema()).is_some_and(|c| columns.own.contains(&c))
+                    })
                     .map(|(i, _)| i)
                     .collect();
                 if groups.is_empty() {
-                    Spread::Scattered(format!("groups are formed by {} and not by person", list(&aggregate.group_expr)))
+                    Spread::Scattered(format!(
+                        "groups are formed by {} and not by person",
+                        list(&aggregate.group_expr)
+                    ))
                 } else {
-                    Spread::ByPerson(groups)
+                    Spread::ByPerson(PersonColumns { own: groups, or_null: BTreeSet::new() })
                 }
             }
             other => other,
@@ -64,33 +108,46 @@ pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
         LogicalPlan::Window(window) => match spread(&window.input, tables) {
             Spread::ByPerson(columns) => {
                 let within_person = window.window_expr.iter().all(|e| match strip(e) {
-                    Expr::WindowFunction(f) => {
-                        f.params.partition_by.iter().any(|p| column_index(p, window.input.schema()).is_some_and(|c| columns.contains(&c)))
-                    }
+                    Expr::WindowFunction(f) => f.params.partition_by.iter().any(|p| {
+                        column_index(p, window.input.schema()).is_some_and(|c| columns.own.contains(&c))
+                    }),
                     _ => false,
                 });
-                if within_person { Spread::ByPerson(columns) } else { Spread::Scattered("a window is not formed within a person".to_owned()) }
+                if within_person {
+                    Spread::ByPerson(columns)
+                } else {
+                    Spread::Scattered("a window is not formed within a person".to_owned())
+                }
             }
             other => other,
         },
         LogicalPlan::Distinct(Distinct::All(input)) => match spread(input, tables) {
-            Spread::ByPerson(columns) if columns.is_empty() => Spread::Scattered("repeats are dropped across persons".to_owned()),
+            Spread::ByPerson(columns) if columns.own.is_empty() => {
+                Spread::Scattered("repeats are dropped across persons".to_owned())
+            }
             other => other,
         },
-        LogicalPlan::Union(union) => union.inputs.iter().map(|input| spread(input, tables)).reduce(united).unwrap_or(Spread::Everywhere),
+        LogicalPlan::Union(union) => union
+            .inputs
+            .iter()
+            .map(|input| spread(input, tables))
+            .reduce(united)
+            .unwrap_or(Spread::Everywhere),
         other => Spread::Scattered(format!("{} needs all rows at once", other.display())),
     }
 }
 
 /// `pid` and `id_number` identify a person equally well.
-fn person_columns(plan: &LogicalPlan) -> BTreeSet<usize> {
-    plan.schema()
+fn person_columns(plan: &LogicalPlan) -> PersonColumns {
+    let own = plan
+        .schema()
         .fields()
         .iter()
         .enumerate()
         .filter(|(_, f)| f.name() == "pid" || f.name() == "id_number")
         .map(|(i, _)| i)
-        .collect()
+        .collect();
+    PersonColumns { own, or_null: BTreeSet::new() }
 }
 
 fn strip(expr: &Expr) -> &Expr {
@@ -109,48 +166,54 @@ fn column_index(expr: &Expr, schema: &datafusion::common::DFSchema) -> Option<us
 
 fn through(input: Spread, exprs: &[Expr], schema: &datafusion::common::DFSchema) -> Spread {
     match input {
-        Spread::ByPerson(columns) => Spread::ByPerson(
-            exprs
-                .iter()
-                .enumerate()
-                .filter(|(_, e)| column_index(e, schema).is_some_and(|c| columns.contains(&c)))
-                .map(|(i, _)| i)
-                .collect(),
-        ),
+        Spread::ByPerson(columns) => Spread::ByPerson(columns.mapped(|column| {
+            (0..exprs.len()).filter(|i| column_index(&exprs[*i], schema) == Some(column)).collect()
+        })),
         other => other,
     }
 }
 
 fn joined(join: &datafusion::logical_expr::Join, left: Spread, right: Spread) -> Spread {
     let n_left = join.left.schema().fields().len();
-    let shifted = |columns: BTreeSet<usize>| columns.into_iter().map(|c| c + n_left).collect::<BTreeSet<_>>();
     match (left, right) {
         (Spread::Scattered(why), _) | (_, Spread::Scattered(why)) => Spread::Scattered(why),
         (Spread::Everywhere, Spread::Everywhere) => Spread::Everywhere,
         (Spread::ByPerson(columns), Spread::Everywhere) => match join.join_type {
-            JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => Spread::ByPerson(columns),
+            JoinType::Inner
+            | JoinType::Left
+            | JoinType::LeftSemi
+            | JoinType::LeftAnti
+            | JoinType::LeftMark => Spread::ByPerson(columns),
             kind => Spread::Scattered(format!("a {kind} join keeps unmatched rows of a reference table")),
         },
         (Spread::Everywhere, Spread::ByPerson(columns)) => match join.join_type {
-            JoinType::Inner | JoinType::Right => Spread::ByPerson(shifted(columns)),
+            JoinType::Inner | JoinType::Right => Spread::ByPerson(columns.shifted(n_left)),
             JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Spread::ByPerson(columns),
             kind => Spread::Scattered(format!("a {kind} join keeps rows of a reference table")),
         },
         (Spread::ByPerson(a), Spread::ByPerson(b)) => {
+            let null_meets_null = join.null_equality == NullEquality::NullEqualsNull;
+            let serves = |columns: &PersonColumns, column: Option<usize>| {
+                column.is_some_and(
+                    |c| if null_meets_null { columns.own.contains(&c) } else { columns.joins(c) },
+                )
+            };
             let on_person = join.on.iter().any(|(l, r)| {
-                column_index(l, join.left.schema()).is_some_and(|c| a.contains(&c)) && column_index(r, join.right.schema()).is_some_and(|c| b.contains(&c))
+                serves(&a, column_index(l, join.left.schema()))
+                    && serves(&b, column_index(r, join.right.schema()))
             });
             if !on_person {
                 let pairs: Vec<String> = join.on.iter().map(|(l, r)| format!("{l} = {r}")).collect();
-                return Spread::Scattered(format!("a join is not on the person but on {}", if pairs.is_empty() { "nothing".to_owned() } else { pairs.join(", ") }));
+                let pairs = if pairs.is_empty() { "nothing".to_owned() } else { pairs.join(", ") };
+                return Spread::Scattered(format!("a join is not on the person but on {pairs}"));
             }
             match join.join_type {
-                JoinType::Inner => Spread::ByPerson(a.into_iter().chain(shifted(b)).collect()),
-                // The other side's columns are NULL where nothing matched, in every shard.
-                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => Spread::ByPerson(a),
-                JoinType::Right => Spread::ByPerson(shifted(b)),
+                JoinType::Inner => Spread::ByPerson(a.and(b.shifted(n_left))),
+                JoinType::Left => Spread::ByPerson(a.and(b.shifted(n_left).weakened())),
+                JoinType::Right => Spread::ByPerson(a.weakened().and(b.shifted(n_left))),
+                JoinType::Full => Spread::ByPerson(a.weakened().and(b.shifted(n_left).weakened())),
+                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => Spread::ByPerson(a),
                 JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Spread::ByPerson(b),
-                JoinType::Full => Spread::ByPerson(BTreeSet::new()),
             }
         }
     }
@@ -160,7 +223,17 @@ fn united(a: Spread, b: Spread) -> Spread {
     match (a, b) {
         (Spread::Scattered(why), _) | (_, Spread::Scattered(why)) => Spread::Scattered(why),
         (Spread::Everywhere, Spread::Everywhere) => Spread::Everywhere,
-        (Spread::ByPerson(a), Spread::ByPerson(b)) => Spread::ByPerson(a.intersection(&b).copied().collect()),
+        (Spread::ByPerson(a), Spread::ByPerson(b)) => {
+            let own: BTreeSet<usize> = a.own.intersection(&b.own).copied().collect();
+            let or_null = a
+                .own
+                .iter()
+                .chain(&a.or_null)
+                .filter(|c| b.joins(**c) && !own.contains(*c))
+                .copied()
+                .collect();
+            Spread::ByPerson(PersonColumns { own, or_null })
+        }
         _ => Spread::Scattered("rows of persons and of a reference table are put together".to_owned()),
     }
 }
@@ -194,4 +267,79 @@ fn subquery_trouble(plan: &LogicalPlan, tables: &TableSpread) -> Option<String> 
         }
     }
     trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Budget;
+    use crate::plan::{Catalog, compile};
+    use crate::sql;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use std::sync::Arc;
+
+    /// `a` and `b` lie by person, `r` is the same in every shard.
+    fn spread_of(text: &str) -> Spread {
+        let mut catalog = Catalog::new(&[], None, &Budget::default()).unwrap();
+        let column = |name: &str, ty: DataType| Field::new(name, ty, true);
+        let person = Arc::new(Schema::new(vec![
+            column("pid", DataType::Int32),
+            column("src", DataType::Int64),
+            column("k", DataType::Utf8View),
+            column("d", DataType::Date32),
+        ]));
+        let reference =
+            Arc::new(Schema::new(vec![column("src", DataType::Int64), column("k", DataType::Utf8View)]));
+        catalog.define("a", Arc::clone(&person), Some(true), None).unwrap();
+        catalog.define("b", person, Some(true), None).unwrap();
+        catalog.define("r", reference, Some(false), None).unwrap();
+        compile(&catalog, sql::parse(text).unwrap()).map_err(|f| f[0].en.clone()).unwrap().spread
+    }
+
+    fn is_local(text: &str) -> bool {
+        matches!(spread_of(text), Spread::ByPerson(_))
+    }
+
+    #[test]
+    fn what_stays_within_a_person_is_local() {
+        for text in [
+            "SELECT a.pid FROM a WHERE a.k = 'x'",
+            "SELECT a.pid, b.d FROM a JOIN b ON a.pid = b.pid AND b.d > a.d",
+            "SELECT a.pid FROM a WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.pid = a.pid AND b.d > a.d)",
+            "SELECT a.pid, count(*) AS n FROM a GROUP BY a.pid, a.k",
+            "SELECT a.pid, row_number() OVER (PARTITION BY a.pid ORDER BY a.src) AS n FROM a",
+            "SELECT a.pid FROM a JOIN r ON r.k = a.k",
+            "SELECT a.pid FROM a LEFT JOIN r ON r.k = a.k",
+            "SELECT a.pid FROM a UNION ALL SELECT b.pid FROM b",
+            "SELECT DISTINCT a.pid FROM a",
+            // What an outer join filled with NULL still joins with its own person only.
+            "SELECT a.pid FROM a LEFT JOIN b ON b.pid = a.pid LEFT JOIN b AS c ON c.pid = b.pid",
+        ] {
+            assert!(is_local(text), "{text}: {:?}", spread_of(text));
+        }
+    }
+
+    #[test]
+    fn what_looks_across_persons_is_not_local() {
+        for text in [
+            "SELECT a.pid FROM a JOIN b ON a.k = b.k",
+            "SELECT a.k, count(*) AS n FROM a GROUP BY a.k",
+            "SELECT count(*) AS n FROM a",
+            "SELECT a.pid, row_number() OVER (PARTITION BY a.k ORDER BY a.src) AS n FROM a",
+            "SELECT DISTINCT a.k FROM a",
+            "SELECT r.k FROM r LEFT JOIN a ON a.k = r.k",
+            "SELECT r.k FROM r WHERE EXISTS (SELECT 1 FROM a WHERE a.k = r.k)",
+            "SELECT r.k FROM r WHERE NOT EXISTS (SELECT 1 FROM a WHERE a.k = r.k)",
+            // All rows without a partner would meet in one group.
+            "SELECT b.pid, count(*) AS n FROM a LEFT JOIN b ON b.pid = a.pid GROUP BY b.pid",
+            "SELECT a.k FROM a UNION ALL SELECT r.k FROM r",
+        ] {
+            assert!(matches!(spread_of(text), Spread::Scattered(_)), "{text}: {:?}", spread_of(text));
+        }
+    }
+
+    #[test]
+    fn reference_tables_alone_are_the_same_everywhere() {
+        assert_eq!(spread_of("SELECT r.k, count(*) AS n FROM r GROUP BY r.k"), Spread::Everywhere);
+    }
 }

@@ -32,15 +32,25 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// A catalogue of the datasets of `contracts` and the built-in tables. `source` only serves estimates.
-    pub(crate) fn new(contracts: &[Contract], source: Option<&dyn Tables>, budget: &Budget) -> Result<Self, DataFusionError> {
-        let mut catalog = Self { session: context::open(budget)?, tables: BTreeMap::new(), spread: BTreeMap::new() };
+    pub(crate) fn new(
+        contracts: &[Contract],
+        source: Option<&dyn Tables>,
+        budget: &Budget,
+    ) -> Result<Self, DataFusionError> {
+        let mut catalog =
+            Self { session: context::open(budget)?, tables: BTreeMap::new(), spread: BTreeMap::new() };
         let per_shard = |name: &str| {
             let source = source?;
             let rows = usize::try_from(source.rows(name)?).ok()?;
             Some(rows / source.n_shards().max(1))
         };
         for contract in contracts {
-            catalog.define(&contract.name, sql_schema(contract), Some(contract.person.is_some()), per_shard(&contract.name))?;
+            catalog.define(
+                &contract.name,
+                sql_schema(contract),
+                Some(contract.person.is_some()),
+                per_shard(&contract.name),
+            )?;
         }
         for name in BUILTIN {
             if let Some(schema) = builtin_schema(name) {
@@ -52,7 +62,13 @@ impl Catalog {
 
     /// Adds a table. `by_person`: `Some(true)` rows lie by person, `Some(false)` the same in every shard, `None`
     /// known only after all shards.
-    pub(crate) fn define(&mut self, name: &str, schema: SchemaRef, by_person: Option<bool>, estimate: Option<usize>) -> Result<Arc<SlotTable>, DataFusionError> {
+    pub(crate) fn define(
+        &mut self,
+        name: &str,
+        schema: SchemaRef,
+        by_person: Option<bool>,
+        estimate: Option<usize>,
+    ) -> Result<Arc<SlotTable>, DataFusionError> {
         let table = Arc::new(SlotTable::new(name, schema, estimate));
         self.session.ctx.deregister_table(name)?;
         #[expect(clippy::disallowed_methods, reason = "the catalogue is where tables are registered")]
@@ -88,14 +104,16 @@ pub(crate) struct Compiled {
 /// floating point, joins that are not on equality.
 pub(crate) fn compile(catalog: &Catalog, statement: Statement) -> Result<Compiled, Vec<SqlFault>> {
     let state = catalog.session.ctx.state();
-    let plan = block_on(state.statement_to_plan(DfStatement::Statement(Box::new(statement)))).map_err(|e| vec![planning_fault(&e)])?;
+    let plan = block_on(state.statement_to_plan(DfStatement::Statement(Box::new(statement))))
+        .map_err(|e| vec![planning_fault(&e)])?;
     let analysed = state
         .analyzer()
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
         .map_err(|e| vec![planning_fault(&e)])?;
     let mut faults = implicit_casts(&analysed);
     let optimised = state.optimize(&plan).map_err(|e| vec![planning_fault(&e)])?;
-    let physical = block_on(state.query_planner().create_physical_plan(&optimised, &state)).map_err(|e| vec![planning_fault(&e)])?;
+    let physical = block_on(state.query_planner().create_physical_plan(&optimised, &state))
+        .map_err(|e| vec![planning_fault(&e)])?;
     faults.extend(forbidden_operators(physical.as_ref()));
     if !faults.is_empty() {
         faults.dedup();
@@ -123,8 +141,14 @@ fn estimated_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
 pub(crate) fn planning_fault(error: &DataFusionError) -> SqlFault {
     let text = error.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
-    let text = ["Error during planning: ", "Schema error: ", "SQL error: ", "Diagnostics: "].iter().fold(text, |t, prefix| t.strip_prefix(prefix).unwrap_or(t));
-    let mut fault = SqlFault::new("MC203", format!("查询无法编制：{text}"), format!("the query cannot be planned: {text}"));
+    let text = ["Error during planning: ", "Schema error: ", "SQL error: ", "Diagnostics: "]
+        .iter()
+        .fold(text, |t, prefix| t.strip_prefix(prefix).unwrap_or(t));
+    let mut fault = SqlFault::new(
+        "MC203",
+        format!("查询无法编制：{text}"),
+        format!("the query cannot be planned: {text}"),
+    );
     fault.at = error.diagnostic().and_then(|d| d.span).map(|s| (s.start.line, s.start.column));
     fault
 }
@@ -138,17 +162,32 @@ fn implicit_casts(plan: &LogicalPlan) -> Vec<SqlFault> {
             expr.apply(|e| {
                 if let Expr::BinaryExpr(binary) = e
                     && is_comparison(binary.op)
-                    && let Some(name) = [binary.left.as_ref(), binary.right.as_ref()].into_iter().find_map(|side| crossed(side, &schema))
+                    && let Some(name) = [binary.left.as_ref(), binary.right.as_ref()]
+                        .into_iter()
+                        .find_map(|side| crossed(side, &schema))
                 {
                     faults.push(
-                        SqlFault::new("MC204", format!("比较时 `{name}` 被悄悄换了类型（文本与数字）"), format!("comparing `{name}` silently turns text into a number or a number into text"))
-                            .help("代码是文本，写成 '110' 这样带引号的值", "codes are text: write '110' in quotes"),
+                        SqlFault::new(
+                            "MC204",
+                            format!("比较时 `{name}` 被悄悄换了类型（文本与数字）"),
+                            format!(
+                                "comparing `{name}` silently turns text into a number or a number into text"
+                            ),
+                        )
+                        .help(
+                            "代码是文本，写成 '110' 这样带引号的值",
+                            "codes are text: write '110' in quotes",
+                        ),
                     );
                 }
                 if let Ok(DataType::Float16 | DataType::Float32 | DataType::Float64) = e.get_type(&schema) {
                     faults.push(
-                        SqlFault::new("MC245", format!("`{e}` 是浮点数：次序不同，合计就不同"), format!("`{e}` is floating point, whose sums depend on row order"))
-                            .help("用整数或 decimal", "use whole numbers or decimal"),
+                        SqlFault::new(
+                            "MC245",
+                            format!("`{e}` 是浮点数：次序不同，合计就不同"),
+                            format!("`{e}` is floating point, whose sums depend on row order"),
+                        )
+                        .help("用整数或 decimal", "use whole numbers or decimal"),
                     );
                     return Ok(TreeNodeRecursion::Stop);
                 }
@@ -175,7 +214,17 @@ fn merged_schema(node: &LogicalPlan) -> Result<datafusion::common::DFSchema, Dat
 }
 
 fn is_comparison(op: Operator) -> bool {
-    matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
 }
 
 /// The column under a cast between text and number.
@@ -195,11 +244,16 @@ fn is_text(data_type: &DataType) -> bool {
 /// Operators that give wrong rows under memory pressure, or that compare everything with everything
 /// (apache/datafusion#22641, #24745).
 fn forbidden_operators(plan: &dyn ExecutionPlan) -> Vec<SqlFault> {
-    let mut faults: Vec<SqlFault> = plan.children().into_iter().flat_map(|c| forbidden_operators(c.as_ref())).collect();
+    let mut faults: Vec<SqlFault> =
+        plan.children().into_iter().flat_map(|c| forbidden_operators(c.as_ref())).collect();
     if matches!(plan.name(), "NestedLoopJoinExec" | "CrossJoinExec" | "PiecewiseMergeJoinExec") {
         faults.push(
-            SqlFault::new("MC205", "查询要把两张表的每一行两两比较", "the plan compares every row of one table with every row of another")
-                .help("加上 a.pid = b.pid 这样的等值条件", "add an equality such as a.pid = b.pid"),
+            SqlFault::new(
+                "MC205",
+                "查询要把两张表的每一行两两比较",
+                "the plan compares every row of one table with every row of another",
+            )
+            .help("加上 a.pid = b.pid 这样的等值条件", "add an equality such as a.pid = b.pid"),
         );
     }
     faults

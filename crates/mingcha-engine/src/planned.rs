@@ -49,11 +49,28 @@ pub struct PlannedInput {
 ///
 /// # Errors
 /// When a session cannot be opened.
-pub fn plan(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions) -> Result<Vec<PlannedRule>, Vec<Diagnostic>> {
+pub fn plan(
+    tables: &Arc<dyn Tables>,
+    library: &Library,
+    options: &RunOptions,
+) -> Result<Vec<PlannedRule>, Vec<Diagnostic>> {
     let chosen = |id: &String| options.only.is_empty() || options.only.contains(id);
     let rules: BTreeSet<String> = library.rules.iter().map(|r| r.rule.id.clone()).filter(chosen).collect();
-    let order = Order { library, rules: &rules, tables: Some(tables.as_ref()), as_of: options.as_of, params: &options.params, budget: Budget::default() };
-    let program = Program::new(&order).map_err(|e| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))])?;
+    let order = Order {
+        library,
+        rules: &rules,
+        tables: Some(tables.as_ref()),
+        as_of: options.as_of,
+        params: &options.params,
+        budget: Budget::default(),
+    };
+    let program = Program::new(&order).map_err(|e| {
+        vec![Diagnostic::error(
+            "MC701",
+            format!("引擎无法启动：{e}"),
+            format!("the engine cannot start: {e}"),
+        )]
+    })?;
     let mut planned = Vec::new();
     for loaded in library.rules.iter().filter(|r| rules.contains(&r.rule.id)) {
         let mut blocked = false;
@@ -61,7 +78,13 @@ pub fn plan(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions) -
             .needed_datasets(loaded)
             .into_iter()
             .map(|dataset| {
-                let judged = judge_input(tables.as_ref(), library.contract(&dataset), loaded.rule.inputs.get(&dataset), &dataset, options);
+                let judged = judge_input(
+                    tables.as_ref(),
+                    library.contract(&dataset),
+                    loaded.rule.inputs.get(&dataset),
+                    &dataset,
+                    options,
+                );
                 let trouble = match judged {
                     Judgement::Fine => None,
                     Judgement::Warn(text) => Some(text),
@@ -70,7 +93,12 @@ pub fn plan(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions) -
                         Some(text)
                     }
                 };
-                PlannedInput { rows: tables.rows(&dataset), extracted: tables.extract_date(&dataset), dataset, trouble }
+                PlannedInput {
+                    rows: tables.rows(&dataset),
+                    extracted: tables.extract_date(&dataset),
+                    dataset,
+                    trouble,
+                }
             })
             .collect();
         let compiled = program.rules.iter().find(|r| r.id == loaded.rule.id);

@@ -91,10 +91,20 @@ impl Program {
     /// Compiles the rules of `order` and the views they need.
     pub(crate) fn new(order: &Order<'_>) -> Result<Self, datafusion::common::DataFusionError> {
         let catalog = Catalog::new(&order.library.contracts, order.tables, &order.budget)?;
-        let mut program = Self { catalog, views: Vec::new(), rules: Vec::new(), broken: BTreeMap::new(), broken_views: BTreeMap::new() };
-        let selected: Vec<&LoadedRule> = order.library.rules.iter().filter(|r| order.rules.contains(&r.rule.id)).collect();
-        let needed: BTreeSet<&str> =
-            selected.iter().flat_map(|r| order.library.needed_views(r)).map(|v| v.view.name.as_str()).collect();
+        let mut program = Self {
+            catalog,
+            views: Vec::new(),
+            rules: Vec::new(),
+            broken: BTreeMap::new(),
+            broken_views: BTreeMap::new(),
+        };
+        let selected: Vec<&LoadedRule> =
+            order.library.rules.iter().filter(|r| order.rules.contains(&r.rule.id)).collect();
+        let needed: BTreeSet<&str> = selected
+            .iter()
+            .flat_map(|r| order.library.needed_views(r))
+            .map(|v| v.view.name.as_str())
+            .collect();
         for view in order.library.views.iter().filter(|v| needed.contains(v.view.name.as_str())) {
             program.add_view(order, view)?;
         }
@@ -114,12 +124,21 @@ impl Program {
         self.views.iter().find(|v| v.name == name)
     }
 
-    fn add_view(&mut self, order: &Order<'_>, view: &LoadedView) -> Result<(), datafusion::common::DataFusionError> {
+    fn add_view(
+        &mut self,
+        order: &Order<'_>,
+        view: &LoadedView,
+    ) -> Result<(), datafusion::common::DataFusionError> {
         let name = &view.view.name;
         let scope: BTreeSet<String> = view.view.inputs.iter().chain(&view.view.views).cloned().collect();
         let compiled = with_as_of(view.effective_params(&BTreeMap::new()), order.as_of)
             .and_then(|params| self.piece(&view.view.sql, &scope, &params))
-            .map_err(|faults| faults.into_iter().map(|fault| PieceFault { path: "sql".to_owned(), fault }).collect::<Vec<_>>());
+            .map_err(|faults| {
+                faults
+                    .into_iter()
+                    .map(|fault| PieceFault { path: "sql".to_owned(), fault })
+                    .collect::<Vec<_>>()
+            });
         match compiled {
             Ok(compiled) => {
                 let place = self.place(&compiled);
@@ -142,26 +161,43 @@ impl Program {
         let rule = &loaded.rule;
         let at = |path: &str| {
             let path = path.to_owned();
-            move |faults: Vec<SqlFault>| faults.into_iter().map(|fault| PieceFault { path: path.clone(), fault }).collect::<Vec<_>>()
+            move |faults: Vec<SqlFault>| {
+                faults.into_iter().map(|fault| PieceFault { path: path.clone(), fault }).collect::<Vec<_>>()
+            }
         };
-        let needed: BTreeSet<String> = order.library.needed_views(loaded).iter().map(|v| v.view.name.clone()).collect();
+        let needed: BTreeSet<String> =
+            order.library.needed_views(loaded).iter().map(|v| v.view.name.clone()).collect();
         if let Some(name) = needed.iter().find(|name| self.broken_views.contains_key(*name)) {
-            return Err(at("views")(vec![SqlFault::new("MC206", format!("所用视图 `{name}` 有错"), format!("view `{name}`, which it reads, is broken"))]));
+            return Err(at("views")(vec![SqlFault::new(
+                "MC206",
+                format!("所用视图 `{name}` 有错"),
+                format!("view `{name}`, which it reads, is broken"),
+            )]));
         }
         let none = BTreeMap::new();
-        let params = with_as_of(loaded.effective_params(order.params.get(&rule.id).unwrap_or(&none)), order.as_of).map_err(at("params"))?;
+        let params =
+            with_as_of(loaded.effective_params(order.params.get(&rule.id).unwrap_or(&none)), order.as_of)
+                .map_err(at("params"))?;
         let scope: BTreeSet<String> = rule.inputs.keys().chain(&rule.views).cloned().collect();
         let plain = self.piece(&loaded.sql, &scope, &params).map_err(at("sql"))?;
         let candidates = self.with_exclusions(loaded, &params)?;
         let slot = self
             .catalog
-            .define(CANDIDATES, Arc::clone(&plain.schema), Some(matches!(plain.spread, Spread::ByPerson(_))), plain.estimate)
+            .define(
+                CANDIDATES,
+                Arc::clone(&plain.schema),
+                Some(matches!(plain.spread, Spread::ByPerson(_))),
+                plain.estimate,
+            )
             .map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
         let mut counter_scope = scope;
         counter_scope.insert(CANDIDATES.to_owned());
         let mut counters = Vec::new();
         for (i, counter) in rule.counter_evidence.iter().enumerate() {
-            counters.push(self.piece(&counter.sql, &counter_scope, &params).map_err(at(&format!("counter_evidence[{i}].sql")))?);
+            counters.push(
+                self.piece(&counter.sql, &counter_scope, &params)
+                    .map_err(at(&format!("counter_evidence[{i}].sql")))?,
+            );
         }
         let not_local = std::iter::once(&candidates).chain(&counters).find_map(|c| match &c.spread {
             Spread::ByPerson(_) => None,
@@ -169,11 +205,24 @@ impl Program {
             Spread::Scattered(why) => Some(why.clone()),
         });
         let place = not_local.map_or(Place::Local, Place::After);
-        Ok(RulePlan { id: rule.id.clone(), schema: plain.schema, candidates, slot, counters, place, views: needed })
+        Ok(RulePlan {
+            id: rule.id.clone(),
+            schema: plain.schema,
+            candidates,
+            slot,
+            counters,
+            place,
+            views: needed,
+        })
     }
 
     /// Parses, lints, binds and plans one piece of SQL.
-    fn piece(&self, text: &str, scope: &BTreeSet<String>, params: &BTreeMap<String, ParamValue>) -> Result<Compiled, Vec<SqlFault>> {
+    fn piece(
+        &self,
+        text: &str,
+        scope: &BTreeSet<String>,
+        params: &BTreeMap<String, ParamValue>,
+    ) -> Result<Compiled, Vec<SqlFault>> {
         let mut statement = sql::parse(text).map_err(|f| vec![f])?;
         let faults = sql::lint(&statement, &Scope { tables: scope, params });
         if !faults.is_empty() {
@@ -184,7 +233,11 @@ impl Program {
     }
 
     /// The candidates with a column per row exclusion; NULL means that it does not hold.
-    fn with_exclusions(&self, loaded: &LoadedRule, params: &BTreeMap<String, ParamValue>) -> Result<Compiled, Vec<PieceFault>> {
+    fn with_exclusions(
+        &self,
+        loaded: &LoadedRule,
+        params: &BTreeMap<String, ParamValue>,
+    ) -> Result<Compiled, Vec<PieceFault>> {
         let mut faults = Vec::new();
         let mut columns = String::new();
         for (i, exclusion) in loaded.rule.exclusions.iter().enumerate() {
@@ -192,19 +245,28 @@ impl Program {
             let path = format!("exclusions[{i}].when");
             match expression(when, params) {
                 Ok(text) => columns.push_str(&format!(", coalesce(({text}), false) AS \"{EXCLUSION}{i}\"")),
-                Err(found) => faults.extend(found.into_iter().map(|fault| PieceFault { path: path.clone(), fault })),
+                Err(found) => {
+                    faults.extend(found.into_iter().map(|fault| PieceFault { path: path.clone(), fault }))
+                }
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        let inner = sql::parse(&loaded.sql).map_err(|fault| vec![PieceFault { path: "sql".to_owned(), fault }])?;
-        let mut statement = sql::parse(&format!("SELECT c.*{columns} FROM ({inner}) AS c")).map_err(|fault| vec![PieceFault { path: "exclusions".to_owned(), fault }])?;
+        let inner =
+            sql::parse(&loaded.sql).map_err(|fault| vec![PieceFault { path: "sql".to_owned(), fault }])?;
+        let mut statement = sql::parse(&format!("SELECT c.*{columns} FROM ({inner}) AS c"))
+            .map_err(|fault| vec![PieceFault { path: "exclusions".to_owned(), fault }])?;
         sql::bind(&mut statement, params);
-        plan::compile(&self.catalog, statement).map_err(|faults| faults.into_iter().map(|mut fault| {
-            fault.at = None;
-            PieceFault { path: "exclusions".to_owned(), fault }
-        }).collect())
+        plan::compile(&self.catalog, statement).map_err(|faults| {
+            faults
+                .into_iter()
+                .map(|mut fault| {
+                    fault.at = None;
+                    PieceFault { path: "exclusions".to_owned(), fault }
+                })
+                .collect()
+        })
     }
 
     fn place(&self, compiled: &Compiled) -> Place {
@@ -212,7 +274,10 @@ impl Program {
             Spread::ByPerson(_) => Place::Local,
             Spread::Everywhere => Place::Before,
             Spread::Scattered(why) => {
-                let reads_later = compiled.columns.keys().any(|name| self.view(name).is_some_and(|v| v.place != Place::Before));
+                let reads_later = compiled
+                    .columns
+                    .keys()
+                    .any(|name| self.view(name).is_some_and(|v| v.place != Place::Before));
                 if reads_later { Place::After(why.clone()) } else { Place::Before }
             }
         }
@@ -253,10 +318,7 @@ pub(crate) fn with_as_of(
     as_of: NaiveDate,
 ) -> Result<BTreeMap<String, ParamValue>, Vec<SqlFault>> {
     let mut params = params.map_err(|faults| {
-        faults
-            .into_iter()
-            .map(|d| SqlFault::new("MC113", d.message.zh, d.message.en))
-            .collect::<Vec<_>>()
+        faults.into_iter().map(|d| SqlFault::new("MC113", d.message.zh, d.message.en)).collect::<Vec<_>>()
     })?;
     params.insert("as_of".to_owned(), ParamValue::Date(functions::day_of(as_of)));
     Ok(params)

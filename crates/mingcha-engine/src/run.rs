@@ -41,13 +41,29 @@ const PER_MILLE_FROM: u64 = 10_000;
 /// # Errors
 /// Only what stops the whole run: an unknown rule id, or a session that cannot be opened. What goes wrong in
 /// one rule is that rule's outcome.
-pub fn run(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions, progress: &dyn RunProgress) -> Result<RunReport, Vec<Diagnostic>> {
+pub fn run(
+    tables: &Arc<dyn Tables>,
+    library: &Library,
+    options: &RunOptions,
+    progress: &dyn RunProgress,
+) -> Result<RunReport, Vec<Diagnostic>> {
     let selected = select(library, options)?;
     let mut books = Books::open(tables.as_ref(), library, &selected, options);
     let runnable = books.runnable();
-    let internal = |e: &DataFusionError| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))];
+    let internal = |e: &DataFusionError| {
+        vec![Diagnostic::error(
+            "MC701",
+            format!("引擎无法启动：{e}"),
+            format!("the engine cannot start: {e}"),
+        )]
+    };
     let workers = options.threads.clamp(1, tables.n_shards().max(1));
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a byte count")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a byte count"
+    )]
     let memory = options.memory.map(|m| (m as f64 * POOL_SHARE) as usize / workers);
     let order = Order {
         library,
@@ -117,7 +133,8 @@ pub fn run(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions, pr
         let Some(loaded) = library.rule(&plan.id) else { continue };
         let started = Instant::now();
         let harvest = Harvest::join(harvests.remove(&plan.id).unwrap_or_default());
-        let gathered = catch_unwind(AssertUnwindSafe(|| gather::findings(&stage.gathering(loaded, plan), harvest)));
+        let gathered =
+            catch_unwind(AssertUnwindSafe(|| gather::findings(&stage.gathering(loaded, plan), harvest)));
         books.worked(&plan.id, started.elapsed(), 0);
         match gathered {
             Ok(Ok(gathered)) => books.settle(loaded, plan, gathered, tables.n_persons(), &mut report),
@@ -125,8 +142,12 @@ pub fn run(tables: &Arc<dyn Tables>, library: &Library, options: &RunOptions, pr
             Err(panic) => books.fail(&plan.id, panic_text(panic.as_ref())),
         }
     }
-    report.findings.sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id)));
-    report.excused.sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.code).cmp(&(&b.rule_id, &b.subject_id, &b.code)));
+    report.findings.sort_by(|a, b| {
+        (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
+    });
+    report
+        .excused
+        .sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.code).cmp(&(&b.rule_id, &b.subject_id, &b.code)));
     report.outcomes = books.close(&program);
     for outcome in &report.outcomes {
         progress.rule_done(outcome);
@@ -142,9 +163,13 @@ fn select<'a>(library: &'a Library, options: &RunOptions) -> Result<Vec<&'a Load
         .iter()
         .filter(|id| !known(id))
         .map(|id| {
-            let fault = Diagnostic::error("MC702", format!("没有规则 `{id}`"), format!("there is no rule `{id}`"));
+            let fault =
+                Diagnostic::error("MC702", format!("没有规则 `{id}`"), format!("there is no rule `{id}`"));
             match crate::sql::nearest(id, library.rules.iter().map(|r| r.rule.id.as_str())) {
-                Some(near) => fault.with_help(format!("是不是想写 `{near}`；用 mingcha rules list 查看全部"), format!("did you mean `{near}`; `mingcha rules list` shows all")),
+                Some(near) => fault.with_help(
+                    format!("是不是想写 `{near}`；用 mingcha rules list 查看全部"),
+                    format!("did you mean `{near}`; `mingcha rules list` shows all"),
+                ),
                 None => fault.with_help("用 mingcha rules list 查看全部", "`mingcha rules list` shows all"),
             }
         })
@@ -155,16 +180,31 @@ fn select<'a>(library: &'a Library, options: &RunOptions) -> Result<Vec<&'a Load
     Ok(library
         .rules
         .iter()
-        .filter(|r| if options.only.is_empty() { !matches!(r.rule.status, Status::Draft | Status::Retired) } else { options.only.contains(&r.rule.id) })
+        .filter(|r| {
+            if options.only.is_empty() {
+                !matches!(r.rule.status, Status::Draft | Status::Retired)
+            } else {
+                options.only.contains(&r.rule.id)
+            }
+        })
         .collect())
 }
 
 /// Local views whose rows are needed again once all shards are done.
 fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
     let late_views = program.views.iter().filter(|v| matches!(v.place, Place::After(_)));
-    let readers = later.iter().map(|r| &r.candidates).chain(later.iter().flat_map(|r| &r.counters)).chain(late_views.map(|v| &v.compiled));
+    let readers = later
+        .iter()
+        .map(|r| &r.candidates)
+        .chain(later.iter().flat_map(|r| &r.counters))
+        .chain(late_views.map(|v| &v.compiled));
     let read: BTreeSet<&String> = readers.flat_map(|c| c.columns.keys()).collect();
-    program.views.iter().filter(|v| v.place == Place::Local && read.contains(&v.name)).map(|v| v.name.clone()).collect()
+    program
+        .views
+        .iter()
+        .filter(|v| v.place == Place::Local && read.contains(&v.name))
+        .map(|v| v.name.clone())
+        .collect()
 }
 
 /// Why a plan stopped.
@@ -180,7 +220,9 @@ impl From<DataFusionError> for Stop {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Held(Text {
                 zh: "所需内存超过 --memory 的限制；请加大内存，或增加分片数后重新 prepare".to_owned(),
-                en: "it needs more memory than --memory allows; allow more, or prepare again with more shards".to_owned(),
+                en:
+                    "it needs more memory than --memory allows; allow more, or prepare again with more shards"
+                        .to_owned(),
             }),
             _ => {
                 let text = error.strip_backtrace();
@@ -191,7 +233,11 @@ impl From<DataFusionError> for Stop {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> Text {
-    let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
     Text { zh: format!("程序内部错误：{what}"), en: format!("internal error: {what}") }
 }
 
@@ -217,7 +263,13 @@ struct ShardResult {
 
 impl<'a> Stage<'a> {
     fn gathering(&self, loaded: &'a LoadedRule, plan: &'a RulePlan) -> gather::Task<'a> {
-        gather::Task { loaded, schema: Arc::clone(&plan.schema), tables: self.tables.as_ref(), as_of: self.options.as_of, params: self.options.params.get(&loaded.rule.id) }
+        gather::Task {
+            loaded,
+            schema: Arc::clone(&plan.schema),
+            tables: self.tables.as_ref(),
+            as_of: self.options.as_of,
+            params: self.options.params.get(&loaded.rule.id),
+        }
     }
 
     /// Walks the shards with `workers` threads.
@@ -236,7 +288,13 @@ impl<'a> Stage<'a> {
             for _ in 0..workers.min(n_shards) {
                 scope.spawn(|| {
                     let worked = Program::new(self.order)
-                        .map_err(|e| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))])
+                        .map_err(|e| {
+                            vec![Diagnostic::error(
+                                "MC701",
+                                format!("引擎无法启动：{e}"),
+                                format!("the engine cannot start: {e}"),
+                            )]
+                        })
                         .and_then(|program| {
                             let worker = Worker::new(&program)?;
                             worker.references(self)?;
@@ -270,7 +328,12 @@ impl<'a> Stage<'a> {
         let mut views: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
         for result in results {
             for (name, stop) in &result.broken_views {
-                for rule in self.library.rules.iter().filter(|r| self.library.needed_views(r).iter().any(|v| v.view.name == *name)) {
+                for rule in self
+                    .library
+                    .rules
+                    .iter()
+                    .filter(|r| self.library.needed_views(r).iter().any(|v| v.view.name == *name))
+                {
                     books.stop(&rule.rule.id, stop);
                 }
             }
@@ -299,13 +362,20 @@ struct Worker<'p> {
 
 impl<'p> Worker<'p> {
     fn new(program: &'p Program) -> Result<Self, Vec<Diagnostic>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|e| vec![Diagnostic::error("MC701", format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"))])?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| {
+            vec![Diagnostic::error(
+                "MC701",
+                format!("引擎无法启动：{e}"),
+                format!("the engine cannot start: {e}"),
+            )]
+        })?;
         let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
-        let rules = program.rules.iter().filter(|r| r.place == Place::Local).flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
+        let rules = program
+            .rules
+            .iter()
+            .filter(|r| r.place == Place::Local)
+            .flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
         for compiled in views.chain(rules) {
             for (table, names) in &compiled.columns {
                 columns.entry(table.clone()).or_default().extend(names.iter().cloned());
@@ -330,7 +400,9 @@ impl<'p> Worker<'p> {
 
     /// Loads the reference tables that shards need.
     fn references(&self, stage: &Stage<'_>) -> Result<(), Vec<Diagnostic>> {
-        let by_person = |name: &str| name == "persons" || stage.library.contract(name).is_some_and(|c| c.person.is_some());
+        let by_person = |name: &str| {
+            name == "persons" || stage.library.contract(name).is_some_and(|c| c.person.is_some())
+        };
         for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && !by_person(name)) {
             self.load(stage, name, Part::Whole).map_err(|d| vec![d])?;
         }
@@ -353,12 +425,20 @@ impl<'p> Worker<'p> {
     }
 
     /// One shard: load, views, rules.
-    fn shard(&self, stage: &Stage<'_>, shard: usize, kept: &BTreeSet<String>) -> Result<ShardResult, Vec<Diagnostic>> {
-        let by_person = |name: &str| name == "persons" || stage.library.contract(name).is_some_and(|c: &Contract| c.person.is_some());
+    fn shard(
+        &self,
+        stage: &Stage<'_>,
+        shard: usize,
+        kept: &BTreeSet<String>,
+    ) -> Result<ShardResult, Vec<Diagnostic>> {
+        let by_person = |name: &str| {
+            name == "persons" || stage.library.contract(name).is_some_and(|c: &Contract| c.person.is_some())
+        };
         for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && by_person(name)) {
             self.load(stage, name, Part::Shard(shard)).map_err(|d| vec![d])?;
         }
-        let mut result = ShardResult { shard, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
+        let mut result =
+            ShardResult { shard, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
         for view in self.program.views.iter().filter(|v| v.place == Place::Local) {
             self.put(&view.name, Content::Empty);
             match self.collect(&view.compiled.physical, stage.progress) {
@@ -377,7 +457,12 @@ impl<'p> Worker<'p> {
             }
             let started = Instant::now();
             let harvest = self.harvest(stage, rule);
-            result.harvests.push((rule.id.clone(), harvest, started.elapsed(), self.program.catalog.session.take_peak()));
+            result.harvests.push((
+                rule.id.clone(),
+                harvest,
+                started.elapsed(),
+                self.program.catalog.session.take_peak(),
+            ));
             stage.progress.advance(1);
         }
         for name in self.columns.keys().filter(|name| by_person(name)) {
@@ -390,7 +475,8 @@ impl<'p> Worker<'p> {
     fn harvest(&self, stage: &Stage<'_>, rule: &RulePlan) -> Result<Harvest, Stop> {
         let Some(loaded) = stage.library.rule(&rule.id) else { return Ok(Harvest::default()) };
         let candidates = self.collect(&rule.candidates.physical, stage.progress)?;
-        let sorted = catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
+        let sorted =
+            catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
         let mut harvest = match sorted {
             Ok(sifted) => sifted?,
             Err(panic) => return Err(Stop::Failed(panic_text(panic.as_ref()))),
@@ -406,7 +492,11 @@ impl<'p> Worker<'p> {
     }
 
     /// Executes a plan from a clean state; panics and cancellation are errors.
-    fn collect(&self, plan: &Arc<dyn ExecutionPlan>, progress: &dyn RunProgress) -> Result<Vec<RecordBatch>, Stop> {
+    fn collect(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        progress: &dyn RunProgress,
+    ) -> Result<Vec<RecordBatch>, Stop> {
         let plan = reset_plan_states(Arc::clone(plan))?;
         let context = self.program.catalog.session.ctx.task_ctx();
         let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -445,7 +535,8 @@ impl Books {
         let mut books = Self { outcomes: BTreeMap::new(), open: BTreeSet::new() };
         for loaded in selected {
             let id = loaded.rule.id.clone();
-            let mut outcome = blank_outcome(&id, loaded.rule.version, loaded.rule.title.clone(), &loaded.hash);
+            let mut outcome =
+                blank_outcome(&id, loaded.rule.version, loaded.rule.title.clone(), &loaded.hash);
             let mut blocks = Vec::new();
             for dataset in library.needed_datasets(loaded) {
                 let input = loaded.rule.inputs.get(&dataset);
@@ -467,10 +558,16 @@ impl Books {
             }
             books.outcomes.insert(id, outcome);
         }
-        for lost in library.left_out.iter().filter(|l| options.only.is_empty() || options.only.contains(&l.id)) {
-            let mut outcome = blank_outcome(&lost.id, 0, Text { zh: lost.id.clone(), en: lost.id.clone() }, "");
+        for lost in
+            library.left_out.iter().filter(|l| options.only.is_empty() || options.only.contains(&l.id))
+        {
+            let mut outcome =
+                blank_outcome(&lost.id, 0, Text { zh: lost.id.clone(), en: lost.id.clone() }, "");
             outcome.outcome = OutcomeKind::Failed;
-            outcome.reason = Some(Text { zh: format!("规则文件有错：{}", lost.file), en: format!("the rule file has errors: {}", lost.file) });
+            outcome.reason = Some(Text {
+                zh: format!("规则文件有错：{}", lost.file),
+                en: format!("the rule file has errors: {}", lost.file),
+            });
             books.outcomes.entry(lost.id.clone()).or_insert(outcome);
         }
         books
@@ -519,21 +616,43 @@ impl Books {
     }
 
     /// Enters what a rule found, unless its breaker trips.
-    fn settle(&mut self, loaded: &LoadedRule, plan: &RulePlan, gathered: gather::Gathered, n_persons: u64, report: &mut RunReport) {
+    fn settle(
+        &mut self,
+        loaded: &LoadedRule,
+        plan: &RulePlan,
+        gathered: gather::Gathered,
+        n_persons: u64,
+        report: &mut RunReport,
+    ) {
         self.open.remove(&plan.id);
         let Some(outcome) = self.outcomes.get_mut(&plan.id) else { return };
         outcome.candidates = gathered.candidates;
         outcome.excluded = gathered.excluded;
         outcome.findings = gathered.findings.len() as u64;
-        outcome.amount_fen = gathered.findings.iter().filter_map(|f| f.amount_fen).fold(0_i64, i64::saturating_add);
+        outcome.amount_fen =
+            gathered.findings.iter().filter_map(|f| f.amount_fen).fold(0_i64, i64::saturating_add);
         outcome.outcome = if gathered.findings.is_empty() { OutcomeKind::Clean } else { OutcomeKind::Found };
         let limits = &loaded.rule.limits;
-        let per_mille = limits.max_per_mille.filter(|_| n_persons >= PER_MILLE_FROM).map(|m| m.saturating_mul(n_persons) / 1000);
-        if let Some(limit) = [limits.max_findings, per_mille].into_iter().flatten().min().filter(|limit| outcome.findings > *limit) {
+        let per_mille = limits
+            .max_per_mille
+            .filter(|_| n_persons >= PER_MILLE_FROM)
+            .map(|m| m.saturating_mul(n_persons) / 1000);
+        if let Some(limit) = [limits.max_findings, per_mille]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|limit| outcome.findings > *limit)
+        {
             outcome.outcome = OutcomeKind::Held;
             outcome.reason = Some(Text {
-                zh: format!("发现 {} 条，超过规则上限 {limit} 条，已扣下待查：请先核对数据和参数", outcome.findings),
-                en: format!("{} findings exceed the rule's limit of {limit}; they are held back: check the data and the parameters first", outcome.findings),
+                zh: format!(
+                    "发现 {} 条，超过规则上限 {limit} 条，已扣下待查：请先核对数据和参数",
+                    outcome.findings
+                ),
+                en: format!(
+                    "{} findings exceed the rule's limit of {limit}; they are held back: check the data and the parameters first",
+                    outcome.findings
+                ),
             });
             return;
         }
@@ -582,8 +701,15 @@ pub(crate) enum Judgement {
 }
 
 /// Whether an input is there and fresh enough (exclusion X-STALE: "not run" is never "no hits").
-pub(crate) fn judge_input(tables: &dyn Tables, contract: Option<&Contract>, input: Option<&Input>, dataset: &str, options: &RunOptions) -> Judgement {
-    let title = contract.map_or_else(|| Text { zh: dataset.to_owned(), en: dataset.to_owned() }, |c| c.title.clone());
+pub(crate) fn judge_input(
+    tables: &dyn Tables,
+    contract: Option<&Contract>,
+    input: Option<&Input>,
+    dataset: &str,
+    options: &RunOptions,
+) -> Judgement {
+    let title =
+        contract.map_or_else(|| Text { zh: dataset.to_owned(), en: dataset.to_owned() }, |c| c.title.clone());
     let optional = input.is_some_and(|i| i.optional);
     if tables.rows(dataset).is_none() {
         let text = Text {
@@ -592,11 +718,16 @@ pub(crate) fn judge_input(tables: &dyn Tables, contract: Option<&Contract>, inpu
         };
         return if optional { Judgement::Warn(text) } else { Judgement::Block(text) };
     }
-    let Some(limit) = input.and_then(|i| i.max_age_days).or(contract.map(|c| c.max_age_days)) else { return Judgement::Fine };
+    let Some(limit) = input.and_then(|i| i.max_age_days).or(contract.map(|c| c.max_age_days)) else {
+        return Judgement::Fine;
+    };
     let Some(extracted) = tables.extract_date(dataset) else {
         return Judgement::Warn(Text {
             zh: format!("数据“{}”（{dataset}）未注明提取日期，无法判断是否过期", title.zh),
-            en: format!("dataset `{dataset}` ({}) does not say when it was extracted; its freshness is unknown", title.en),
+            en: format!(
+                "dataset `{dataset}` ({}) does not say when it was extracted; its freshness is unknown",
+                title.en
+            ),
         });
     };
     let age = (options.as_of - extracted).num_days();
@@ -604,8 +735,14 @@ pub(crate) fn judge_input(tables: &dyn Tables, contract: Option<&Contract>, inpu
         return Judgement::Fine;
     }
     let text = Text {
-        zh: format!("数据“{}”（{dataset}）提取于 {extracted}，距 {} 已 {age} 天，超过 {limit} 天的时限", title.zh, options.as_of),
-        en: format!("dataset `{dataset}` ({}) was extracted on {extracted}, {age} days before {}; the limit is {limit}", title.en, options.as_of),
+        zh: format!(
+            "数据“{}”（{dataset}）提取于 {extracted}，距 {} 已 {age} 天，超过 {limit} 天的时限",
+            title.zh, options.as_of
+        ),
+        en: format!(
+            "dataset `{dataset}` ({}) was extracted on {extracted}, {age} days before {}; the limit is {limit}",
+            title.en, options.as_of
+        ),
     };
     if optional { Judgement::Warn(text) } else { Judgement::Block(text) }
 }

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, JoinConstraint,
-    JoinOperator, ObjectName, OrderByExpr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor,
-    TypedString, UnaryOperator, Value, Visit, Visitor, WindowType, visit_expressions_mut,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, JoinConstraint, JoinOperator, ObjectName, OrderByExpr, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, TypedString, UnaryOperator, Value,
+    Visit, Visitor, WindowType, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -53,7 +54,11 @@ impl SqlFault {
 pub(crate) fn parse(sql: &str) -> Result<Statement, SqlFault> {
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| {
         let text = error.to_string();
-        let mut fault = SqlFault::new("MC201", format!("SQL 无法解析：{text}"), format!("the SQL cannot be parsed: {text}"));
+        let mut fault = SqlFault::new(
+            "MC201",
+            format!("SQL 无法解析：{text}"),
+            format!("the SQL cannot be parsed: {text}"),
+        );
         fault.at = position_in(&text);
         fault
     })?;
@@ -70,11 +75,10 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlFault> {
 
 /// Parses an expression by way of `SELECT (...)`; columns in faults are those of the expression.
 pub(crate) fn parse_expression(text: &str) -> Result<Statement, SqlFault> {
-    parse(&format!("SELECT\n{text}\nAS x"))
-        .map_err(|mut fault| {
-            fault.at = fault.at.map(|(line, column)| (line.saturating_sub(1).max(1), column));
-            fault
-        })
+    parse(&format!("SELECT\n{text}\nAS x")).map_err(|mut fault| {
+        fault.at = fault.at.map(|(line, column)| (line.saturating_sub(1).max(1), column));
+        fault
+    })
 }
 
 fn first_word(statement: &Statement) -> String {
@@ -169,22 +173,55 @@ impl Lint<'_> {
         if select.from.len() > 1 {
             self.fault(
                 select.span(),
-                SqlFault::new("MC211", "FROM 中用逗号并列了多张表，等于交叉连接", "several tables in FROM separated by commas are a cross join")
-                    .help("改写为 JOIN ... ON ...", "write JOIN ... ON ..."),
+                SqlFault::new(
+                    "MC211",
+                    "FROM 中用逗号并列了多张表，等于交叉连接",
+                    "several tables in FROM separated by commas are a cross join",
+                )
+                .help("改写为 JOIN ... ON ...", "write JOIN ... ON ..."),
             );
         }
         for join in select.from.iter().flat_map(|t| &t.joins) {
             let span = join.relation.span();
             match &join.join_operator {
                 JoinOperator::CrossJoin(_) | JoinOperator::CrossApply | JoinOperator::OuterApply => {
-                    self.fault(span, SqlFault::new("MC211", "不允许交叉连接", "cross joins are refused").help("用 JOIN ... ON 写明等值条件", "name the equality with JOIN ... ON"));
+                    self.fault(
+                        span,
+                        SqlFault::new("MC211", "不允许交叉连接", "cross joins are refused")
+                            .help("用 JOIN ... ON 写明等值条件", "name the equality with JOIN ... ON"),
+                    );
                 }
-                JoinOperator::Inner(c) | JoinOperator::Join(c) | JoinOperator::Left(c) | JoinOperator::LeftOuter(c) | JoinOperator::Right(c)
-                | JoinOperator::RightOuter(c) | JoinOperator::FullOuter(c) | JoinOperator::LeftSemi(c) | JoinOperator::LeftAnti(c)
-                | JoinOperator::RightSemi(c) | JoinOperator::RightAnti(c) | JoinOperator::Semi(c) | JoinOperator::Anti(c) => self.constraint(span, c),
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_) => {
+                    self.fault(
+                        span,
+                        SqlFault::new(
+                            "MC216",
+                            "不允许 RIGHT JOIN 和 FULL JOIN：带空值判断时可能丢行",
+                            "RIGHT and FULL joins are refused: with tests for NULL they can lose rows",
+                        )
+                        .help("左右对调，写成 LEFT JOIN", "swap the sides and write LEFT JOIN"),
+                    );
+                }
+                JoinOperator::Inner(c)
+                | JoinOperator::Join(c)
+                | JoinOperator::Left(c)
+                | JoinOperator::LeftOuter(c)
+                | JoinOperator::LeftSemi(c)
+                | JoinOperator::LeftAnti(c)
+                | JoinOperator::RightSemi(c)
+                | JoinOperator::RightAnti(c)
+                | JoinOperator::Semi(c)
+                | JoinOperator::Anti(c) => self.constraint(span, c),
                 other => {
                     let text = format!("{other:?}").split('(').next().unwrap_or_default().to_owned();
-                    self.fault(span, SqlFault::new("MC212", format!("不支持的连接方式 {text}"), format!("join of kind {text} is not part of the rule language")));
+                    self.fault(
+                        span,
+                        SqlFault::new(
+                            "MC212",
+                            format!("不支持的连接方式 {text}"),
+                            format!("join of kind {text} is not part of the rule language"),
+                        ),
+                    );
                 }
             }
         }
@@ -196,14 +233,30 @@ impl Lint<'_> {
                 if !has_equality(condition) {
                     self.fault(
                         span,
-                        SqlFault::new("MC213", "连接条件中没有等值条件", "the join condition has no equality").help("至少写一个 a.pid = b.pid 这样的条件", "give at least one condition like a.pid = b.pid"),
+                        SqlFault::new(
+                            "MC213",
+                            "连接条件中没有等值条件",
+                            "the join condition has no equality",
+                        )
+                        .help(
+                            "至少写一个 a.pid = b.pid 这样的条件",
+                            "give at least one condition like a.pid = b.pid",
+                        ),
                     );
                 }
             }
-            JoinConstraint::None => self.fault(span, SqlFault::new("MC211", "连接没有条件，等于交叉连接", "a join without a condition is a cross join")),
+            JoinConstraint::None => self.fault(
+                span,
+                SqlFault::new(
+                    "MC211",
+                    "连接没有条件，等于交叉连接",
+                    "a join without a condition is a cross join",
+                ),
+            ),
             JoinConstraint::Natural | JoinConstraint::Using(_) => self.fault(
                 span,
-                SqlFault::new("MC214", "不允许 NATURAL JOIN 和 USING", "NATURAL JOIN and USING are refused").help("用 ON 写明两边的列", "name the columns of both sides with ON"),
+                SqlFault::new("MC214", "不允许 NATURAL JOIN 和 USING", "NATURAL JOIN and USING are refused")
+                    .help("用 ON 写明两边的列", "name the columns of both sides with ON"),
             ),
         }
     }
@@ -243,13 +296,25 @@ impl Lint<'_> {
         if VOLATILE.contains(&name.as_str()) {
             self.fault(
                 span,
-                SqlFault::new("MC221", format!("不允许函数 `{name}`：同样的数据必须得到同样的结果"), format!("function `{name}` is refused: the same data must give the same findings"))
-                    .help("运行日期用 $as_of", "the run date is $as_of"),
+                SqlFault::new(
+                    "MC221",
+                    format!("不允许函数 `{name}`：同样的数据必须得到同样的结果"),
+                    format!("function `{name}` is refused: the same data must give the same findings"),
+                )
+                .help("运行日期用 $as_of", "the run date is $as_of"),
             );
         } else if name == "array_agg" {
-            self.fault(span, SqlFault::new("MC222", "不允许 array_agg", "array_agg is refused").help("证据行由 evidence 段给出", "rows of evidence are named under `evidence`"));
+            self.fault(
+                span,
+                SqlFault::new("MC222", "不允许 array_agg", "array_agg is refused")
+                    .help("证据行由 evidence 段给出", "rows of evidence are named under `evidence`"),
+            );
         } else if !functions::is_allowed(&name) {
-            let mut fault = SqlFault::new("MC223", format!("没有函数 `{name}`"), format!("function `{name}` is not part of the rule language"));
+            let mut fault = SqlFault::new(
+                "MC223",
+                format!("没有函数 `{name}`"),
+                format!("function `{name}` is not part of the rule language"),
+            );
             if let Some(near) = nearest(&name, functions::names()) {
                 fault = fault.help(format!("是不是想写 `{near}`"), format!("did you mean `{near}`"));
             }
@@ -267,9 +332,19 @@ impl Lint<'_> {
         }
         if let FunctionArguments::List(list) = &function.args
             && matches!(name.as_str(), "coalesce" | "nvl")
-            && list.args.iter().any(|a| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) if is_key_column(e)))
+            && list
+                .args
+                .iter()
+                .any(|a| matches!(a, FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) if is_key_column(e)))
         {
-            self.fault(span, SqlFault::new("MC225", "不允许对身份键使用 coalesce", "coalesce over an identity key is refused"));
+            self.fault(
+                span,
+                SqlFault::new(
+                    "MC225",
+                    "不允许对身份键使用 coalesce",
+                    "coalesce over an identity key is refused",
+                ),
+            );
         }
     }
 
@@ -278,30 +353,88 @@ impl Lint<'_> {
         match expr {
             Expr::InSubquery { negated: true, .. } => self.fault(
                 span,
-                SqlFault::new("MC231", "不允许 NOT IN（子查询）：遇到空值会漏报或错报", "NOT IN with a subquery is refused: with NULLs it misses or invents rows")
-                    .help("改用 NOT EXISTS", "write NOT EXISTS"),
+                SqlFault::new(
+                    "MC231",
+                    "不允许 NOT IN（子查询）：遇到空值会漏报或错报",
+                    "NOT IN with a subquery is refused: with NULLs it misses or invents rows",
+                )
+                .help("改用 NOT EXISTS", "write NOT EXISTS"),
             ),
-            Expr::BinaryOp { left, op: BinaryOperator::Or, right } if holds_subquery_test(left) || holds_subquery_test(right) => self.fault(
-                span,
-                SqlFault::new("MC232", "OR 之下不允许 IN 或 EXISTS 子查询", "IN or EXISTS with a subquery under OR is refused").help("拆成两段，用 UNION ALL 相连", "split it in two parts joined by UNION ALL"),
-            ),
-            Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if matches!(strip(inner), Expr::InSubquery { .. }) => self.fault(
-                span,
-                SqlFault::new("MC231", "不允许 NOT ...IN（子查询）", "NOT over IN with a subquery is refused").help("改用 NOT EXISTS", "write NOT EXISTS"),
-            ),
-            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
-                self.fault(span, SqlFault::new("MC233", "不允许 ANY / ALL", "ANY and ALL are refused").help("改用 EXISTS 或 NOT EXISTS", "write EXISTS or NOT EXISTS"));
+            Expr::BinaryOp { left, op: BinaryOperator::Or, right }
+                if holds_subquery_test(left) || holds_subquery_test(right) =>
+            {
+                self.fault(
+                    span,
+                    SqlFault::new(
+                        "MC232",
+                        "OR 之下不允许 IN 或 EXISTS 子查询",
+                        "IN or EXISTS with a subquery under OR is refused",
+                    )
+                    .help("拆成两段，用 UNION ALL 相连", "split it in two parts joined by UNION ALL"),
+                )
             }
-            Expr::Case { .. } if holds_subquery(expr) => self.fault(span, SqlFault::new("MC234", "CASE 中不允许子查询", "a subquery inside CASE is refused").help("先左连接，再判断", "join first, then decide")),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr: inner }
+                if matches!(strip(inner), Expr::InSubquery { .. }) =>
+            {
+                self.fault(
+                    span,
+                    SqlFault::new(
+                        "MC231",
+                        "不允许 NOT ...IN（子查询）",
+                        "NOT over IN with a subquery is refused",
+                    )
+                    .help("改用 NOT EXISTS", "write NOT EXISTS"),
+                )
+            }
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                self.fault(
+                    span,
+                    SqlFault::new("MC233", "不允许 ANY / ALL", "ANY and ALL are refused")
+                        .help("改用 EXISTS 或 NOT EXISTS", "write EXISTS or NOT EXISTS"),
+                );
+            }
+            Expr::Case { .. } if holds_subquery(expr) => self.fault(
+                span,
+                SqlFault::new("MC234", "CASE 中不允许子查询", "a subquery inside CASE is refused")
+                    .help("先左连接，再判断", "join first, then decide"),
+            ),
             Expr::Cast { kind: CastKind::TryCast | CastKind::SafeCast, .. } => {
-                self.fault(span, SqlFault::new("MC241", "不允许 TRY_CAST：读不出的值会变成空值", "TRY_CAST is refused: what cannot be read would become NULL"));
+                self.fault(
+                    span,
+                    SqlFault::new(
+                        "MC241",
+                        "不允许 TRY_CAST：读不出的值会变成空值",
+                        "TRY_CAST is refused: what cannot be read would become NULL",
+                    ),
+                );
             }
             Expr::Cast { expr: inner, data_type, .. } => self.cast(span, inner, data_type),
-            Expr::AtTimeZone { .. } => self.fault(span, SqlFault::new("MC243", "不允许时区换算", "time zones are refused").help("库中的时间都是不带时区的当地时间", "all times in the store are local, without a zone")),
-            Expr::Like { expr: inner, .. } | Expr::ILike { expr: inner, .. } | Expr::SimilarTo { expr: inner, .. } if is_key_column(inner) => {
-                self.fault(span, SqlFault::new("MC244", "不允许对证件号码做模糊匹配", "pattern matching on identity numbers is refused"));
+            Expr::AtTimeZone { .. } => self.fault(
+                span,
+                SqlFault::new("MC243", "不允许时区换算", "time zones are refused").help(
+                    "库中的时间都是不带时区的当地时间",
+                    "all times in the store are local, without a zone",
+                ),
+            ),
+            Expr::Like { expr: inner, .. }
+            | Expr::ILike { expr: inner, .. }
+            | Expr::SimilarTo { expr: inner, .. }
+                if is_key_column(inner) =>
+            {
+                self.fault(
+                    span,
+                    SqlFault::new(
+                        "MC244",
+                        "不允许对证件号码做模糊匹配",
+                        "pattern matching on identity numbers is refused",
+                    ),
+                );
             }
-            Expr::Subquery(_) => self.fault(span, SqlFault::new("MC234", "不允许标量子查询", "a subquery as a value is refused").help("改用连接", "join instead")),
+            Expr::Subquery(_) => self.fault(
+                span,
+                SqlFault::new("MC234", "不允许标量子查询", "a subquery as a value is refused")
+                    .help("改用连接", "join instead"),
+            ),
             Expr::Function(function) => self.function(function),
             Expr::Value(value) => {
                 if let Value::Placeholder(name) = &value.value {
@@ -309,7 +442,10 @@ impl Lint<'_> {
                 }
             }
             Expr::TypedString(typed) if is_zoned(&typed.data_type) => {
-                self.fault(span, SqlFault::new("MC243", "不允许带时区的时间", "timestamps with a zone are refused"));
+                self.fault(
+                    span,
+                    SqlFault::new("MC243", "不允许带时区的时间", "timestamps with a zone are refused"),
+                );
             }
             Expr::BinaryOp { left, op, right } if is_comparison(op) => self.key_classes(span, left, right),
             _ => {}
@@ -318,20 +454,39 @@ impl Lint<'_> {
 
     fn cast(&mut self, span: Span, inner: &Expr, data_type: &DataType) {
         if is_key_column(inner) {
-            self.fault(span, SqlFault::new("MC242", "不允许转换身份键的类型", "casts of an identity key are refused").help("按 pid 连接", "join on pid"));
+            self.fault(
+                span,
+                SqlFault::new("MC242", "不允许转换身份键的类型", "casts of an identity key are refused")
+                    .help("按 pid 连接", "join on pid"),
+            );
         }
         if is_float(data_type) {
-            self.fault(span, SqlFault::new("MC245", "不允许浮点数：次序不同，合计就不同", "floating point is refused: its sums depend on row order").help("金额用 decimal", "use decimal"));
+            self.fault(
+                span,
+                SqlFault::new(
+                    "MC245",
+                    "不允许浮点数：次序不同，合计就不同",
+                    "floating point is refused: its sums depend on row order",
+                )
+                .help("金额用 decimal", "use decimal"),
+            );
         }
         if is_zoned(data_type) {
-            self.fault(span, SqlFault::new("MC243", "不允许带时区的时间", "timestamps with a zone are refused"));
+            self.fault(
+                span,
+                SqlFault::new("MC243", "不允许带时区的时间", "timestamps with a zone are refused"),
+            );
         }
     }
 
     fn placeholder(&mut self, span: Span, name: &str) {
         let bare = name.strip_prefix('$').unwrap_or(name);
         if !self.scope.params.contains_key(bare) {
-            let mut fault = SqlFault::new("MC251", format!("参数 `{name}` 没有声明"), format!("parameter `{name}` is not declared"));
+            let mut fault = SqlFault::new(
+                "MC251",
+                format!("参数 `{name}` 没有声明"),
+                format!("parameter `{name}` is not declared"),
+            );
             if let Some(near) = nearest(bare, self.scope.params.keys().map(String::as_str)) {
                 fault = fault.help(format!("是不是想写 `${near}`"), format!("did you mean `${near}`"));
             }
@@ -346,7 +501,11 @@ impl Lint<'_> {
         {
             self.fault(
                 span,
-                SqlFault::new("MC246", format!("比较了两种不同的键：{a} 与 {b}"), format!("two keys of different kinds are compared: {a} and {b}")),
+                SqlFault::new(
+                    "MC246",
+                    format!("比较了两种不同的键：{a} 与 {b}"),
+                    format!("two keys of different kinds are compared: {a} and {b}"),
+                ),
             );
         }
     }
@@ -358,17 +517,35 @@ impl Visitor for Lint<'_> {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         if let Some(with) = &query.with {
             if with.recursive {
-                self.fault(with.span(), SqlFault::new("MC261", "不允许递归查询", "recursive queries are refused"));
+                self.fault(
+                    with.span(),
+                    SqlFault::new("MC261", "不允许递归查询", "recursive queries are refused"),
+                );
             }
             self.ctes.extend(with.cte_tables.iter().map(|c| c.alias.name.value.to_lowercase()));
         }
         if query.limit_clause.is_some() || query.fetch.is_some() {
-            self.fault(query.span(), SqlFault::new("MC262", "不允许 LIMIT、OFFSET、FETCH：不能悄悄丢行", "LIMIT, OFFSET and FETCH are refused: no row may go missing"));
+            self.fault(
+                query.span(),
+                SqlFault::new(
+                    "MC262",
+                    "不允许 LIMIT、OFFSET、FETCH：不能悄悄丢行",
+                    "LIMIT, OFFSET and FETCH are refused: no row may go missing",
+                ),
+            );
         }
         if let SetExpr::SetOperation { op, set_quantifier, .. } = query.body.as_ref()
             && !(*op == SetOperator::Union && *set_quantifier == SetQuantifier::All)
         {
-            self.fault(query.span(), SqlFault::new("MC263", "集合运算只允许 UNION ALL", "of set operations only UNION ALL is allowed").help("去重用 GROUP BY", "use GROUP BY to drop repeats"));
+            self.fault(
+                query.span(),
+                SqlFault::new(
+                    "MC263",
+                    "集合运算只允许 UNION ALL",
+                    "of set operations only UNION ALL is allowed",
+                )
+                .help("去重用 GROUP BY", "use GROUP BY to drop repeats"),
+            );
         }
         ControlFlow::Continue(())
     }
@@ -376,12 +553,24 @@ impl Visitor for Lint<'_> {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         for item in &select.projection {
             if matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)) {
-                self.fault(item.span(), SqlFault::new("MC264", "不允许 SELECT *", "SELECT * is refused").help("写出要用的列", "name the columns"));
+                self.fault(
+                    item.span(),
+                    SqlFault::new("MC264", "不允许 SELECT *", "SELECT * is refused")
+                        .help("写出要用的列", "name the columns"),
+                );
             }
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
                 && holds_scalar_subquery(expr)
             {
-                self.fault(item.span(), SqlFault::new("MC234", "SELECT 列中不允许子查询", "a subquery in the SELECT list is refused").help("改用连接", "join instead"));
+                self.fault(
+                    item.span(),
+                    SqlFault::new(
+                        "MC234",
+                        "SELECT 列中不允许子查询",
+                        "a subquery in the SELECT list is refused",
+                    )
+                    .help("改用连接", "join instead"),
+                );
             }
         }
         self.joins(select);
@@ -391,8 +580,11 @@ impl Visitor for Lint<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         match factor {
-            TableFactor::Table { args: None, .. } | TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => {}
-            _ => self.fault(factor.span(), SqlFault::new("MC265", "不允许表函数", "table functions are refused")),
+            TableFactor::Table { args: None, .. }
+            | TableFactor::Derived { .. }
+            | TableFactor::NestedJoin { .. } => {}
+            _ => self
+                .fault(factor.span(), SqlFault::new("MC265", "不允许表函数", "table functions are refused")),
         }
         ControlFlow::Continue(())
     }
@@ -403,9 +595,16 @@ impl Visitor for Lint<'_> {
             return ControlFlow::Continue(());
         }
         if !self.scope.tables.contains(&name) {
-            let mut fault = SqlFault::new("MC252", format!("表 `{name}` 没有在 inputs 或 views 中声明"), format!("table `{name}` is not declared under `inputs` or `views`"));
+            let mut fault = SqlFault::new(
+                "MC252",
+                format!("表 `{name}` 没有在 inputs 或 views 中声明"),
+                format!("table `{name}` is not declared under `inputs` or `views`"),
+            );
             if let Some(near) = nearest(&name, self.scope.tables.iter().map(String::as_str)) {
-                fault = fault.help(format!("是不是想写 `{near}`；否则请先声明"), format!("did you mean `{near}`; otherwise declare it first"));
+                fault = fault.help(
+                    format!("是不是想写 `{near}`；否则请先声明"),
+                    format!("did you mean `{near}`; otherwise declare it first"),
+                );
             }
             self.fault(relation.span(), fault);
         }
@@ -421,8 +620,21 @@ impl Visitor for Lint<'_> {
 
 /// Functions that read the clock, chance or the session.
 const VOLATILE: &[&str] = &[
-    "now", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "today", "random", "rand", "uuid", "version",
-    "current_user", "session_user", "getdate", "sysdate",
+    "now",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "today",
+    "random",
+    "rand",
+    "uuid",
+    "version",
+    "current_user",
+    "session_user",
+    "getdate",
+    "sysdate",
 ];
 
 fn order_of(function: &Function) -> Vec<OrderByExpr> {
@@ -442,7 +654,10 @@ fn order_of(function: &Function) -> Vec<OrderByExpr> {
 
 /// Row locators are unique, so an order that ends in one is total.
 fn ends_in_locator(order: &[OrderByExpr]) -> bool {
-    order.last().and_then(|o| column_name(&o.expr)).is_some_and(|name| name == "src" || name.ends_with("_src"))
+    order
+        .last()
+        .and_then(|o| column_name(&o.expr))
+        .is_some_and(|name| name == "src" || name.ends_with("_src"))
 }
 
 fn column_name(expr: &Expr) -> Option<String> {
@@ -455,7 +670,9 @@ fn column_name(expr: &Expr) -> Option<String> {
 }
 
 fn is_key_column(expr: &Expr) -> bool {
-    column_name(expr).is_some_and(|name| name == "pid" || name == "id_number" || name.ends_with("_pid") || name.ends_with("id_number"))
+    column_name(expr).is_some_and(|name| {
+        name == "pid" || name == "id_number" || name.ends_with("_pid") || name.ends_with("id_number")
+    })
 }
 
 /// Kind of key by the column's name, for columns that are keys.
@@ -474,12 +691,22 @@ fn key_class(expr: &Expr) -> Option<&'static str> {
 }
 
 fn is_comparison(op: &BinaryOperator) -> bool {
-    matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq | BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq)
+    matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+    )
 }
 
 fn conjuncts(expr: &Expr) -> Vec<&Expr> {
     match expr {
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => [conjuncts(left), conjuncts(right)].concat(),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            [conjuncts(left), conjuncts(right)].concat()
+        }
         Expr::Nested(inner) => conjuncts(inner),
         other => vec![other],
     }
@@ -491,7 +718,9 @@ fn has_equality(expr: &Expr) -> bool {
 
 fn relation_alias(factor: &TableFactor) -> Option<String> {
     match factor {
-        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => Some(alias.name.value.to_lowercase()),
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(alias.name.value.to_lowercase())
+        }
         TableFactor::Table { name, .. } => Some(name.to_string().to_lowercase()),
         _ => None,
     }
@@ -519,7 +748,9 @@ fn holds_subquery_test(expr: &Expr) -> bool {
     match strip(expr) {
         Expr::InSubquery { .. } | Expr::Exists { .. } => true,
         Expr::UnaryOp { op: UnaryOperator::Not, expr } => holds_subquery_test(expr),
-        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => holds_subquery_test(left) || holds_subquery_test(right),
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            holds_subquery_test(left) || holds_subquery_test(right)
+        }
         _ => false,
     }
 }
@@ -533,7 +764,10 @@ fn holds_scalar_subquery(expr: &Expr) -> bool {
 }
 
 fn finds(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
-    datafusion::sql::sqlparser::ast::visit_expressions(expr, |e| if test(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }).is_break()
+    datafusion::sql::sqlparser::ast::visit_expressions(expr, |e| {
+        if test(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .is_break()
 }
 
 fn is_float(data_type: &DataType) -> bool {
@@ -564,7 +798,9 @@ mod tests {
         let tables = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
         let params = BTreeMap::from([("as_of".to_owned(), ParamValue::Date(20_634))]);
         match parse(sql) {
-            Ok(statement) => lint(&statement, &Scope { tables: &tables, params: &params }).iter().map(|f| f.code).collect(),
+            Ok(statement) => {
+                lint(&statement, &Scope { tables: &tables, params: &params }).iter().map(|f| f.code).collect()
+            }
             Err(fault) => vec![fault.code],
         }
     }
@@ -598,6 +834,8 @@ mod tests {
             ("SELECT a.pid FROM a NATURAL JOIN b", "MC214"),
             ("SELECT a.pid FROM a JOIN b USING (pid)", "MC214"),
             ("SELECT a.pid FROM a LEFT JOIN b ON a.pid = b.pid WHERE b.d > $as_of", "MC215"),
+            ("SELECT a.pid FROM a RIGHT JOIN b ON a.pid = b.pid", "MC216"),
+            ("SELECT a.pid FROM a FULL JOIN b ON a.pid = b.pid", "MC216"),
             ("SELECT pid FROM a WHERE d < now()", "MC221"),
             ("SELECT pid FROM a WHERE d < current_date", "MC221"),
             ("SELECT pid, random() AS r FROM a", "MC221"),
@@ -610,7 +848,10 @@ mod tests {
             ("SELECT pid FROM a WHERE NOT (pid IN (SELECT pid FROM b))", "MC231"),
             ("SELECT pid FROM a WHERE d > $as_of OR pid IN (SELECT pid FROM b)", "MC232"),
             ("SELECT pid FROM a WHERE pid = ANY (SELECT pid FROM b)", "MC233"),
-            ("SELECT pid FROM a WHERE CASE WHEN EXISTS (SELECT 1 FROM b WHERE b.pid = a.pid) THEN true ELSE false END", "MC234"),
+            (
+                "SELECT pid FROM a WHERE CASE WHEN EXISTS (SELECT 1 FROM b WHERE b.pid = a.pid) THEN true ELSE false END",
+                "MC234",
+            ),
             ("SELECT pid, (SELECT max(d) FROM b WHERE b.pid = a.pid) AS x FROM a", "MC234"),
             ("SELECT TRY_CAST(d AS DATE) AS d FROM a", "MC241"),
             ("SELECT CAST(id_number AS BIGINT) AS k FROM a", "MC242"),
@@ -622,7 +863,10 @@ mod tests {
             ("SELECT pid FROM a WHERE n > $limit", "MC251"),
             ("SELECT pid FROM secret", "MC252"),
             ("SELECT pid FROM '/etc/passwd'", "MC252"),
-            ("WITH RECURSIVE x AS (SELECT pid FROM a UNION ALL SELECT pid FROM x) SELECT pid FROM x", "MC261"),
+            (
+                "WITH RECURSIVE x AS (SELECT pid FROM a UNION ALL SELECT pid FROM x) SELECT pid FROM x",
+                "MC261",
+            ),
             ("SELECT pid FROM a LIMIT 10", "MC262"),
             ("SELECT pid FROM a UNION SELECT pid FROM b", "MC263"),
             ("SELECT pid FROM a EXCEPT SELECT pid FROM b", "MC263"),
@@ -655,6 +899,9 @@ mod tests {
                 ("m".to_owned(), ParamValue::Decimal(15_000)),
             ]),
         );
-        assert_eq!(statement.to_string(), "SELECT pid FROM a WHERE d > DATE '2026-01-31' AND n > (-3) AND t = 'it''s' AND m < 1.5000");
+        assert_eq!(
+            statement.to_string(),
+            "SELECT pid FROM a WHERE d > DATE '2026-01-31' AND n > (-3) AND t = 'it''s' AND m < 1.5000"
+        );
     }
 }

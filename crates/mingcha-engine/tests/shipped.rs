@@ -27,7 +27,14 @@ fn every_example_of_every_rule_holds() {
     let failed: Vec<String> = results
         .iter()
         .filter(|r| !r.passed())
-        .map(|r| format!("{} {}: {}", r.rule_id, r.name.en, r.faults.iter().map(|f| f.en.as_str()).collect::<Vec<_>>().join("; ")))
+        .map(|r| {
+            format!(
+                "{} {}: {}",
+                r.rule_id,
+                r.name.en,
+                r.faults.iter().map(|f| f.en.as_str()).collect::<Vec<_>>().join("; ")
+            )
+        })
         .collect();
     assert!(failed.is_empty(), "{} of {} failed\n{}", failed.len(), results.len(), failed.join("\n"));
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -178,12 +179,14 @@ pub(crate) fn write_dataset(
     fs::create_dir_all(&folder).map_err(|e| fault::cannot_write(&folder, &e))?;
     let mut out = Written::default();
     if contract.person.is_none() {
-        out.files.push(stream(store, "whole", spilled, helpers, progress)?);
+        out.files.push(stream(store, "whole", spilled, &spilled.runs, helpers, progress)?);
     } else {
         let groups = (spilled.weight().div_ceil(budget.max(1)) as usize).clamp(1, ranges.len());
+        let mut lost = false;
         for group in ranges.chunks(ranges.len().div_ceil(groups)) {
             let first = out.files.len();
-            let (batches, refs) = load(spilled, helpers, group)?;
+            let Loaded { batches, refs, lost: some_lost } = load(spilled, helpers, group)?;
+            lost |= some_lost;
             let done: Result<Vec<_>, Diagnostic> = refs
                 .into_par_iter()
                 .enumerate()
@@ -197,7 +200,9 @@ pub(crate) fn write_dataset(
                 out.duplicates.extend(duplicates);
             }
         }
-        out.unassigned = Some(stream(store, "unassigned", spilled, helpers, progress)?);
+        // Most datasets have no such row, and then the runs need not be read again.
+        let runs = if lost { spilled.runs.as_slice() } else { &[] };
+        out.unassigned = Some(stream(store, "unassigned", spilled, runs, helpers, progress)?);
     }
     if !contract.key.is_empty() && !key_holds_person(contract) {
         out.duplicates = repeated(spilled)?;
@@ -211,54 +216,75 @@ fn key_holds_person(contract: &Contract) -> bool {
     contract.id_field().is_some_and(|id| id.required && contract.key.contains(&id.name))
 }
 
-/// The rows of a group of shards: the batches, and for each shard where its rows are.
-fn load(
-    spilled: &Spilled<'_>,
-    helpers: &Helpers<'_>,
-    group: &[ShardEntry],
-) -> Result<(Vec<RecordBatch>, Vec<Vec<Ref>>), Diagnostic> {
-    let (Some(first), Some(last)) = (group.first(), group.last()) else {
-        return Ok((Vec::new(), Vec::new()));
-    };
-    let (from, to) = (first.pid_from as i32, last.pid_to as i32);
-    let loaded: Result<Vec<_>, Diagnostic> = spilled
-        .runs
-        .par_iter()
-        .map(|run| {
-            let mut parts: Vec<(RecordBatch, Vec<i32>)> = Vec::new();
-            run.each(None, |batch| {
-                let pids = pids(spilled.contract, &batch, helpers);
-                let inside: Vec<u32> = (0..batch.num_rows() as u32)
-                    .filter(|row| pids[*row as usize].is_some_and(|pid| (from..to).contains(&pid)))
-                    .collect();
-                if inside.is_empty() {
-                    return Ok(());
-                }
-                let kept = inside.iter().filter_map(|row| pids[*row as usize]).collect();
-                let batch = if inside.len() == batch.num_rows() {
-                    batch
-                } else {
-                    take_record_batch(&batch, &UInt32Array::from(inside))
-                        .map_err(|e| fault::damaged(run.path(), &e))?
-                };
-                parts.push((batch, kept));
-                Ok(())
-            })?;
-            Ok(parts)
-        })
-        .collect();
-    let mut batches = Vec::new();
-    let mut refs: Vec<Vec<Ref>> = group.iter().map(|_| Vec::new()).collect();
-    for (batch, pids) in loaded?.into_iter().flatten() {
-        let number = batches.len() as u32;
-        let srcs = src_values(&batch);
-        for (row, pid) in pids.into_iter().enumerate() {
-            let shard = group.partition_point(|s| s.pid_to as i32 <= pid);
-            refs[shard].push(Ref { pid, batch: number, row: row as u32, src: srcs[row] });
+/// The rows of a group of shards.
+#[derive(Default)]
+struct Loaded {
+    batches: Vec<RecordBatch>,
+    /// For each shard of the group, where its rows are.
+    refs: Vec<Vec<Ref>>,
+    /// Whether some rows of the dataset lead to no person at all.
+    lost: bool,
+}
+
+/// The rows of one run that belong to a group of shards.
+struct Inside {
+    parts: Vec<(RecordBatch, Vec<i32>)>,
+    lost: bool,
+}
+
+fn load(spilled: &Spilled<'_>, helpers: &Helpers<'_>, group: &[ShardEntry]) -> Result<Loaded, Diagnostic> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(Loaded::default()) };
+    let range = first.pid_from as i32..last.pid_to as i32;
+    let inside: Result<Vec<Inside>, Diagnostic> =
+        spilled.runs.par_iter().map(|run| inside(run, spilled.contract, helpers, &range)).collect();
+    let mut out = Loaded { refs: group.iter().map(|_| Vec::new()).collect(), ..Loaded::default() };
+    for run in inside? {
+        out.lost |= run.lost;
+        for (batch, pids) in run.parts {
+            let number = out.batches.len() as u32;
+            let srcs = src_values(&batch);
+            for (row, pid) in pids.into_iter().enumerate() {
+                let shard = group.partition_point(|s| s.pid_to as i32 <= pid);
+                out.refs[shard].push(Ref { pid, batch: number, row: row as u32, src: srcs[row] });
+            }
+            out.batches.push(batch);
         }
-        batches.push(batch);
     }
-    Ok((batches, refs))
+    Ok(out)
+}
+
+fn inside(
+    run: &Run,
+    contract: &Contract,
+    helpers: &Helpers<'_>,
+    range: &Range<i32>,
+) -> Result<Inside, Diagnostic> {
+    let mut out = Inside { parts: Vec::new(), lost: false };
+    run.each(None, |batch| {
+        let pids = pids(contract, &batch, helpers);
+        let (mut rows, mut kept) = (Vec::with_capacity(pids.len()), Vec::with_capacity(pids.len()));
+        for (row, pid) in (0u32..).zip(&pids) {
+            match pid {
+                Some(pid) if range.contains(pid) => {
+                    rows.push(row);
+                    kept.push(*pid);
+                }
+                Some(_) => {}
+                None => out.lost = true,
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let batch = if rows.len() == batch.num_rows() {
+            batch
+        } else {
+            take_record_batch(&batch, &UInt32Array::from(rows)).map_err(|e| fault::damaged(run.path(), &e))?
+        };
+        out.parts.push((batch, kept));
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 fn src_values(batch: &RecordBatch) -> Vec<i64> {
@@ -340,13 +366,14 @@ fn stream(
     store: &Path,
     stem: &str,
     spilled: &Spilled<'_>,
+    runs: &[Run],
     helpers: &Helpers<'_>,
     progress: &dyn Progress,
 ) -> Result<StoreFile, Diagnostic> {
     let contract = spilled.contract;
     let schema = file_schema(contract);
     let mut out = StoreWriter::create(store, &format!("{}/{stem}.parquet", contract.name), &schema)?;
-    for run in &spilled.runs {
+    for run in runs {
         run.each(None, |mut batch| {
             if contract.person.is_some() {
                 let pids = pids(contract, &batch, helpers);

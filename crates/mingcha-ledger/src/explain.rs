@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use mingcha_rules::{Contract, Diagnostic, EvidenceRow, Excused, Finding, Lang, Outcome, OutcomeKind, Rule, Text};
+use mingcha_rules::{
+    Contract, Diagnostic, EvidenceRow, Excused, Finding, Lang, Outcome, OutcomeKind, Rule, Text,
+};
 
 use crate::mask::Masker;
 use crate::run::RunFolder;
@@ -88,7 +90,11 @@ pub enum Verdict {
 ///
 /// # Errors
 /// `MC821` where the run has no such finding, `MC806` where it cannot be read.
-pub fn explain_finding(run: &RunFolder, finding_id: &str, rules: &[&Rule]) -> Result<FindingExplanation, Diagnostic> {
+pub fn explain_finding(
+    run: &RunFolder,
+    finding_id: &str,
+    rules: &[&Rule],
+) -> Result<FindingExplanation, Diagnostic> {
     let wanted = finding_id.trim().to_ascii_lowercase();
     let finding = run.finding(&wanted)?.ok_or_else(|| {
         Diagnostic::error("MC821", "运行结果中没有这个编号的线索", "the run has no finding of this id")
@@ -129,7 +135,8 @@ pub fn explain_person(run: &RunFolder, rules: &[&Rule], id_number: &str) -> Resu
     for entry in run.excused_of(&subject_id)? {
         excused.entry(entry.rule_id.clone()).or_default().push(entry);
     }
-    let outcomes: BTreeMap<String, Outcome> = run.outcomes()?.into_iter().map(|o| (o.rule_id.clone(), o)).collect();
+    let outcomes: BTreeMap<String, Outcome> =
+        run.outcomes()?.into_iter().map(|o| (o.rule_id.clone(), o)).collect();
     let library: BTreeMap<&str, &Rule> = rules.iter().map(|r| (r.id.as_str(), *r)).collect();
     let mut ids: Vec<&str> = outcomes.keys().map(String::as_str).chain(library.keys().copied()).collect();
     ids.sort_unstable();
@@ -223,7 +230,9 @@ impl Explanation {
         let excused = |list: &[Excused]| list.iter().map(|e| masker.excused(e)).collect();
         let answer = |answer: &Answer| Answer {
             verdict: match &answer.verdict {
-                Verdict::Flagged { findings: f, excused: e } => Verdict::Flagged { findings: findings(f), excused: excused(e) },
+                Verdict::Flagged { findings: f, excused: e } => {
+                    Verdict::Flagged { findings: findings(f), excused: excused(e) }
+                }
                 Verdict::Mentioned(f) => Verdict::Mentioned(findings(f)),
                 Verdict::Excused(e) => Verdict::Excused(excused(e)),
                 other => other.clone(),
@@ -311,7 +320,9 @@ impl<'a> Page<'a> {
         let text = self.safe(text);
         match self.style {
             Style::Markdown => self.out.push_str(&format!("{} {text}\n\n", "#".repeat(level))),
-            Style::Plain if level == 1 => self.out.push_str(&format!("{text}\n{}\n", "=".repeat(words::width(&text)))),
+            Style::Plain if level == 1 => {
+                self.out.push_str(&format!("{text}\n{}\n", "=".repeat(words::width(&text))))
+            }
             Style::Plain => self.out.push_str(&format!("{text}\n")),
         }
     }
@@ -348,13 +359,18 @@ impl<'a> Page<'a> {
         let lang = self.lang;
         let word = match &answer.verdict {
             Verdict::Flagged { .. } => say(lang, "列为线索", "flagged"),
-            Verdict::Mentioned(_) => say(lang, "出现在其他对象的线索中", "mentioned in findings about others"),
+            Verdict::Mentioned(_) => {
+                say(lang, "出现在其他对象的线索中", "mentioned in findings about others")
+            }
             Verdict::Excused(_) => say(lang, "有疑点，已排除", "suspected and excused"),
             Verdict::NoFact => say(lang, "没有相符的事实", "no fact matched"),
             Verdict::NoAnswer(kind, _) => words::outcome(*kind, lang),
             Verdict::NotRun => say(lang, "本次未运行", "not part of the run"),
         };
-        self.heading(2, &format!("{} {}{}{word}", answer.rule_id, answer.title.get(lang), say(lang, "：", ": ")));
+        self.heading(
+            2,
+            &format!("{} {}{}{word}", answer.rule_id, answer.title.get(lang), say(lang, "：", ": ")),
+        );
         match &answer.verdict {
             Verdict::Flagged { findings, excused } => {
                 for finding in findings {
@@ -388,7 +404,8 @@ impl<'a> Page<'a> {
         let period = [finding.period_from.as_deref(), finding.period_to.as_deref()];
         let period: Vec<&str> = period.into_iter().flatten().collect();
         self.fact(say(lang, "期间", "period"), &period.join(say(lang, " 至 ", " to ")));
-        let amount = finding.amount_fen.map(|fen| format!("{}{}", words::yuan(fen), say(lang, " 元", " yuan")));
+        let amount =
+            finding.amount_fen.map(|fen| format!("{}{}", words::yuan(fen), say(lang, " 元", " yuan")));
         self.fact(say(lang, "涉及金额", "amount"), &amount.unwrap_or_default());
         self.fact(say(lang, "线索编号", "finding"), &finding.finding_id);
         self.heading(3, say(lang, "支持的证据", "Evidence for"));
@@ -417,10 +434,24 @@ impl<'a> Page<'a> {
             self.item(say(lang, "现有数据中未见", "none in the data at hand"));
         }
         for row in rows {
-            let title = row.title.as_ref().map(|t| format!("{}{}", t.get(lang), say(lang, "，", ", "))).unwrap_or_default();
+            let title = row
+                .title
+                .as_ref()
+                .map(|t| format!("{}{}", t.get(lang), say(lang, "，", ", ")))
+                .unwrap_or_default();
             let place = match lang {
-                Lang::Zh => format!("{title}{}（{} 第 {} 行）", self.glossary.dataset(&row.dataset, lang), row.file, row.row),
-                Lang::En => format!("{title}{} ({}, row {})", self.glossary.dataset(&row.dataset, lang), row.file, row.row),
+                Lang::Zh => format!(
+                    "{title}{}（{} 第 {} 行）",
+                    self.glossary.dataset(&row.dataset, lang),
+                    row.file,
+                    row.row
+                ),
+                Lang::En => format!(
+                    "{title}{} ({}, row {})",
+                    self.glossary.dataset(&row.dataset, lang),
+                    row.file,
+                    row.row
+                ),
             };
             let columns = self.glossary.columns(row, lang, usize::MAX, &[]);
             self.fact(&place, if columns.is_empty() { "—" } else { &columns });
@@ -465,7 +496,11 @@ impl<'a> Page<'a> {
         for c in text.chars() {
             match c {
                 c if c.is_control() => out.push(' '),
-                '\\' | '*' | '_' | '`' | '|' | '[' | ']' | '<' | '>' | '#' if self.style == Style::Markdown => out.extend(['\\', c]),
+                '\\' | '*' | '_' | '`' | '|' | '[' | ']' | '<' | '>' | '#'
+                    if self.style == Style::Markdown =>
+                {
+                    out.extend(['\\', c])
+                }
                 c => out.push(c),
             }
         }

@@ -138,10 +138,15 @@ impl Catalogue<'_> {
 
     /// The name of the most exact area known that contains `code`.
     pub(crate) fn area_name(&self, code: &str) -> Option<&str> {
-        [12, 9, 6, 4, 2].into_iter().filter_map(|digits| code.get(..digits.min(code.len()))).find_map(|prefix| {
-            let full = |digits: usize| format!("{prefix:0<digits$}");
-            [prefix.to_owned(), full(6), full(12)].iter().find_map(|key| self.area_names.get(key)).map(String::as_str)
-        })
+        [12, 9, 6, 4, 2].into_iter().filter_map(|digits| code.get(..digits.min(code.len()))).find_map(
+            |prefix| {
+                let full = |digits: usize| format!("{prefix:0<digits$}");
+                [prefix.to_owned(), full(6), full(12)]
+                    .iter()
+                    .find_map(|key| self.area_names.get(key))
+                    .map(String::as_str)
+            },
+        )
     }
 }
 
@@ -213,7 +218,11 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(run: &'a RunFolder, options: &'a ExportOptions, catalogue: &'a Catalogue<'a>) -> Result<Self, Diagnostic> {
+    fn new(
+        run: &'a RunFolder,
+        options: &'a ExportOptions,
+        catalogue: &'a Catalogue<'a>,
+    ) -> Result<Self, Diagnostic> {
         Ok(Self {
             options,
             catalogue,
@@ -248,7 +257,12 @@ impl<'a> Job<'a> {
         of_run.or_else(|| self.catalogue.rule(rule_id).map(|r| r.title.clone())).unwrap_or_default()
     }
 
-    fn write_part(&self, area: Option<&str>, findings: &[&Finding], staging: &mut Staging) -> Result<(), Diagnostic> {
+    fn write_part(
+        &self,
+        area: Option<&str>,
+        findings: &[&Finding],
+        staging: &mut Staging,
+    ) -> Result<(), Diagnostic> {
         let stem = match area {
             None => "findings".to_owned(),
             Some(code) => format!("areas/{}", file_name(&self.area_label(code))),
@@ -261,13 +275,19 @@ impl<'a> Job<'a> {
             }
             Format::Csv => {
                 let path = staging.path(&format!("{stem}.csv"), done)?;
-                csv::write(self, list::findings(self, findings).with_column("_export_id", &self.export_id), &path)?;
+                csv::write(
+                    self,
+                    list::findings(self, findings).with_column("_export_id", &self.export_id),
+                    &path,
+                )?;
                 let path = staging.path(&format!("{stem}-evidence.csv"), done)?;
                 csv::write(self, list::evidence(self, findings), &path)?;
                 let path = staging.path(&format!("{stem}-summary.csv"), done)?;
                 csv::write(self, list::by_rule(self, findings, area.is_none())?, &path)
             }
-            Format::Parquet => parquet::write(self, findings, &staging.path(&format!("{stem}.parquet"), done)?),
+            Format::Parquet => {
+                parquet::write(self, findings, &staging.path(&format!("{stem}.parquet"), done)?)
+            }
             Format::Ndjson => ndjson::write(self, findings, &staging.path(&format!("{stem}.ndjson"), done)?),
         }
     }
@@ -345,7 +365,9 @@ impl Staging {
     }
 
     fn publish(mut self) -> Result<Vec<Exported>, Diagnostic> {
-        let failed = |path: &Path, e: &std::io::Error| fault::disk("MC811", ("保存导出文件", "save the export"), path, e);
+        let failed = |path: &Path, e: &std::io::Error| {
+            fault::disk("MC811", ("保存导出文件", "save the export"), path, e)
+        };
         for (path, exported) in &self.files {
             File::open(path).and_then(|file| file.sync_all()).map_err(|e| failed(&exported.path, &e))?;
         }
@@ -368,7 +390,8 @@ impl Drop for Staging {
 }
 
 /// From the gravest down.
-const SEVERITIES: [Severity; 5] = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+const SEVERITIES: [Severity; 5] =
+    [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
 
 #[cfg(test)]
 mod tests {

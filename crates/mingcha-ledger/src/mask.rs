@@ -134,7 +134,11 @@ impl Masker {
             subject_id: secrets.apply(id_kind, &finding.subject_id),
             subject_name: finding.subject_name.as_ref().map(|name| secrets.apply(name_kind, name)),
             message: secrets.text(&finding.message),
-            measures: finding.measures.iter().map(|(k, v)| (k.clone(), secrets.apply(self.kind("", k), v))).collect(),
+            measures: finding
+                .measures
+                .iter()
+                .map(|(k, v)| (k.clone(), secrets.apply(self.kind("", k), v)))
+                .collect(),
             evidence: finding.evidence.iter().map(|row| self.row(row, &secrets)).collect(),
             counter_evidence: finding.counter_evidence.iter().map(|row| self.row(row, &secrets)).collect(),
             ..finding.clone()
@@ -195,7 +199,10 @@ impl Masker {
         }
         let words = words(column);
         let contained = self.names.iter().filter(|(name, _)| contains(&words, &self::words(name)));
-        contained.map(|(name, kind)| (self::words(name).len(), *kind)).max().map_or(Kind::Shown, |(_, kind)| kind)
+        contained
+            .map(|(name, kind)| (self::words(name).len(), *kind))
+            .max()
+            .map_or(Kind::Shown, |(_, kind)| kind)
     }
 }
 
@@ -230,7 +237,11 @@ fn subject_kinds(ty: SubjectType) -> (Kind, Kind) {
 
 /// The words of a column's name, without a counting tail (`name2` -> `name`).
 fn words(column: &str) -> Vec<&str> {
-    column.split('_').map(|w| w.trim_end_matches(|c: char| c.is_ascii_digit())).filter(|w| !w.is_empty()).collect()
+    column
+        .split('_')
+        .map(|w| w.trim_end_matches(|c: char| c.is_ascii_digit()))
+        .filter(|w| !w.is_empty())
+        .collect()
 }
 
 fn contains(words: &[&str], part: &[&str]) -> bool {
@@ -335,8 +346,8 @@ fn year(letters: &[char]) -> String {
 
 /// Surnames of two characters that stay whole.
 const COMPOUND: [&str; 24] = [
-    "欧阳", "司马", "上官", "诸葛", "东方", "皇甫", "尉迟", "公孙", "慕容", "令狐", "宇文", "长孙", "司徒", "夏侯", "轩辕",
-    "南宫", "西门", "端木", "呼延", "独孤", "百里", "司空", "钟离", "闻人",
+    "欧阳", "司马", "上官", "诸葛", "东方", "皇甫", "尉迟", "公孙", "慕容", "令狐", "宇文", "长孙", "司徒",
+    "夏侯", "轩辕", "南宫", "西门", "端木", "呼延", "独孤", "百里", "司空", "钟离", "闻人",
 ];
 
 fn name(letters: &[char]) -> String {
@@ -440,7 +451,10 @@ mod tests {
 
     #[test]
     fn shapes_are_found_anywhere_in_a_text() {
-        assert_eq!(mask_shapes("号88010119500307002x，卡6222020200112345678。"), "号8801**********002x，卡****5678。");
+        assert_eq!(
+            mask_shapes("号88010119500307002x，卡6222020200112345678。"),
+            "号8801**********002x，卡****5678。"
+        );
         assert_eq!(mask_shapes("card 6222 0202 0011 2345 678 end"), "card ****5678 end");
         assert_eq!(mask_shapes("８８０１０１１９５００３０７００２１"), "８８０１**********００２１");
         assert_eq!(mask_shapes("call 13800001234"), "call 138****1234");
@@ -448,7 +462,14 @@ mod tests {
 
     #[test]
     fn dates_months_amounts_and_area_codes_are_no_shapes() {
-        for text in ["2025-01-01 2025-02-01", "202501", "20250301103000", "12345.00", "880101001001", "2025-03-01T10:30:00"] {
+        for text in [
+            "2025-01-01 2025-02-01",
+            "202501",
+            "20250301103000",
+            "12345.00",
+            "880101001001",
+            "2025-03-01T10:30:00",
+        ] {
             assert_eq!(mask_shapes(text), text);
         }
     }

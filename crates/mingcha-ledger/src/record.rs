@@ -235,7 +235,10 @@ pub(crate) fn add_fen(sum: i64, fen: i64) -> Result<i64, Diagnostic> {
             "金额合计应在可表示范围内，实际超出",
             "wanted a sum of money that can be represented, got one beyond the limit",
         )
-        .with_help("检查金额最大的线索：很可能是单位错误", "look at the findings with the greatest amounts: most likely a wrong unit")
+        .with_help(
+            "检查金额最大的线索：很可能是单位错误",
+            "look at the findings with the greatest amounts: most likely a wrong unit",
+        )
     })
 }
 

@@ -34,8 +34,12 @@ impl RunWriter {
     /// disk refuses.
     pub fn create(out: &Path) -> Result<Self, Diagnostic> {
         let name = out.file_name().ok_or_else(|| {
-            Diagnostic::error("MC802", "输出位置应为一个文件夹名", "wanted the name of a folder to write the run to")
-                .in_file(out.display())
+            Diagnostic::error(
+                "MC802",
+                "输出位置应为一个文件夹名",
+                "wanted the name of a folder to write the run to",
+            )
+            .in_file(out.display())
         })?;
         if out.symlink_metadata().is_ok() && !is_run_folder(out) {
             return Err(Diagnostic::error(
@@ -98,9 +102,15 @@ impl RunWriter {
     /// `MC808` where nothing was written, `MC801` where the disk refuses; then the earlier run still stands.
     pub fn commit(mut self) -> Result<(), Diagnostic> {
         if !self.written {
-            return Err(Diagnostic::error("MC808", "运行结果尚未写出，不能提交", "nothing was written, so nothing can be committed"));
+            return Err(Diagnostic::error(
+                "MC808",
+                "运行结果尚未写出，不能提交",
+                "nothing was written, so nothing can be committed",
+            ));
         }
-        let failed = |path: &Path, e: &io::Error| fault::disk("MC801", ("保存运行结果", "put the run in its place"), path, e);
+        let failed = |path: &Path, e: &io::Error| {
+            fault::disk("MC801", ("保存运行结果", "put the run in its place"), path, e)
+        };
         sync_folder(&self.aside).map_err(|e| failed(&self.aside, &e))?;
         let earlier = self.set_earlier_aside().map_err(|e| failed(&self.out, &e))?;
         if let Err(e) = fs::rename(&self.aside, &self.out) {
@@ -259,8 +269,11 @@ fn in_order(findings: &[Finding]) -> Result<Vec<&Finding>, Diagnostic> {
 
 /// A total order of excused entries, so that equal runs give equal bytes.
 fn order_of(excused: &Excused) -> String {
-    let rows: Vec<String> =
-        excused.evidence.iter().map(|r| format!("{}\u{1}{}\u{1}{:020}\u{1}{:?}", r.dataset, r.file, r.row, r.columns)).collect();
+    let rows: Vec<String> = excused
+        .evidence
+        .iter()
+        .map(|r| format!("{}\u{1}{}\u{1}{:020}\u{1}{:?}", r.dataset, r.file, r.row, r.columns))
+        .collect();
     [
         excused.rule_id.as_str(),
         &excused.subject_id,
@@ -282,9 +295,13 @@ fn is_run_folder(path: &Path) -> bool {
 fn read_manifest(path: &Path) -> Result<Manifest, Diagnostic> {
     let file = path.join(MANIFEST);
     let not_a_run = || {
-        Diagnostic::error("MC803", "应为一次运行的结果文件夹，实际不是", "wanted the folder of a finished run, got something else")
-            .in_file(path.display())
-            .with_help("给出 `mingcha run --out` 写出的文件夹", "give the folder that `mingcha run --out` wrote")
+        Diagnostic::error(
+            "MC803",
+            "应为一次运行的结果文件夹，实际不是",
+            "wanted the folder of a finished run, got something else",
+        )
+        .in_file(path.display())
+        .with_help("给出 `mingcha run --out` 写出的文件夹", "give the folder that `mingcha run --out` wrote")
     };
     let bytes = fs::read(&file).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_a_run(),
@@ -303,7 +320,10 @@ fn read_manifest(path: &Path) -> Result<Manifest, Diagnostic> {
             format!("wanted a run folder of format version {FORMAT_VERSION}, got {got}"),
         )
         .in_file(file.display())
-        .with_help("用写出它的版本打开，或重新运行", "open it with the version that wrote it, or run again"));
+        .with_help(
+            "用写出它的版本打开，或重新运行",
+            "open it with the version that wrote it, or run again",
+        ));
     }
     serde_json::from_value(value).map_err(|_| changed(&file))
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    StringArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
@@ -45,7 +45,8 @@ pub(crate) fn write<T: Tabled>(
     run_id: &str,
     metadata: &[(&str, &str)],
 ) -> Result<Seal, Diagnostic> {
-    let file = File::create_new(path).map_err(|e| fault::disk("MC801", ("写文件", "write the file"), path, &e))?;
+    let file =
+        File::create_new(path).map_err(|e| fault::disk("MC801", ("写文件", "write the file"), path, &e))?;
     let marks = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -147,7 +148,8 @@ impl Tabled for Finding {
         let amounts = rows.iter().map(|f| fen(f)).collect::<Result<Vec<_>, _>>()?;
         let from = rows.iter().map(|f| day(f, f.period_from.as_deref())).collect::<Result<Vec<_>, _>>()?;
         let to = rows.iter().map(|f| day(f, f.period_to.as_deref())).collect::<Result<Vec<_>, _>>()?;
-        let versions = rows.iter().map(|f| version(&f.rule_id, f.rule_version)).collect::<Result<Vec<_>, _>>()?;
+        let versions =
+            rows.iter().map(|f| version(&f.rule_id, f.rule_version)).collect::<Result<Vec<_>, _>>()?;
         record(
             Self::schema(),
             vec![
@@ -269,7 +271,8 @@ impl Tabled for Outcome {
     }
 
     fn batch(rows: &[&Self], run_id: &str) -> Result<RecordBatch, Diagnostic> {
-        let versions = rows.iter().map(|o| version(&o.rule_id, o.rule_version)).collect::<Result<Vec<_>, _>>()?;
+        let versions =
+            rows.iter().map(|o| version(&o.rule_id, o.rule_version)).collect::<Result<Vec<_>, _>>()?;
         record(
             Self::schema(),
             vec![
@@ -344,7 +347,8 @@ impl Columns<'_> {
 
     fn word<T: DeserializeOwned>(&self, name: &str, row: usize) -> Result<T, String> {
         let word = serde_json::Value::String(self.text(name, row)?);
-        serde_json::from_value(word).map_err(|_| format!("column {name} holds an unknown word in row {}", row + 1))
+        serde_json::from_value(word)
+            .map_err(|_| format!("column {name} holds an unknown word in row {}", row + 1))
     }
 
     fn json<T: DeserializeOwned>(&self, name: &str, row: usize) -> Result<T, String> {
@@ -354,11 +358,13 @@ impl Columns<'_> {
     }
 
     fn count(&self, name: &str, row: usize) -> Result<u64, String> {
-        u64::try_from(self.array::<Int64Array>(name)?.value(row)).map_err(|_| format!("column {name} is negative"))
+        u64::try_from(self.array::<Int64Array>(name)?.value(row))
+            .map_err(|_| format!("column {name} is negative"))
     }
 
     fn version(&self, row: usize) -> Result<u32, String> {
-        u32::try_from(self.array::<Int32Array>("rule_version")?.value(row)).map_err(|_| "rule_version is negative".to_owned())
+        u32::try_from(self.array::<Int32Array>("rule_version")?.value(row))
+            .map_err(|_| "rule_version is negative".to_owned())
     }
 
     fn fen(&self, name: &str, row: usize) -> Result<Option<i64>, String> {
@@ -395,7 +401,10 @@ fn maybes<'a, T>(rows: &[&'a T], value: impl Fn(&'a T) -> Option<&'a str>) -> Ar
     Arc::new(rows.iter().map(|row| value(row)).collect::<StringArray>())
 }
 
-fn jsons<'a, T, V: Serialize + 'a>(rows: &[&'a T], value: impl Fn(&'a T) -> &'a V) -> Result<ArrayRef, Diagnostic> {
+fn jsons<'a, T, V: Serialize + 'a>(
+    rows: &[&'a T],
+    value: impl Fn(&'a T) -> &'a V,
+) -> Result<ArrayRef, Diagnostic> {
     let texts = rows.iter().map(|row| serde_json::to_string(value(row)).map(Some));
     Ok(Arc::new(texts.collect::<Result<StringArray, _>>().map_err(|e| broken(&format!("JSON: {e}")))?))
 }
@@ -439,7 +448,10 @@ fn day(finding: &Finding, text: Option<&str>) -> Result<Option<i32>, Diagnostic>
         Diagnostic::error(
             "MC807",
             format!("规则 {} 的线索 {} 起止日期应为 YYYY-MM-DD", finding.rule_id, finding.finding_id),
-            format!("wanted YYYY-MM-DD as the period of finding {} of rule {}", finding.finding_id, finding.rule_id),
+            format!(
+                "wanted YYYY-MM-DD as the period of finding {} of rule {}",
+                finding.finding_id, finding.rule_id
+            ),
         )
     })?;
     // Days of any date that chrono knows fit into 32 bits.
@@ -451,5 +463,9 @@ fn version(rule_id: &str, version: u32) -> Result<i32, Diagnostic> {
 }
 
 fn broken(what: &str) -> Diagnostic {
-    Diagnostic::error("MC807", format!("结果无法写成表：{what}"), format!("the results do not fit their table: {what}"))
+    Diagnostic::error(
+        "MC807",
+        format!("结果无法写成表：{what}"),
+        format!("the results do not fit their table: {what}"),
+    )
 }

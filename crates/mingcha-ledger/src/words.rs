@@ -181,10 +181,14 @@ const DERIVED: [(&str, &str, &str); 10] = [
 fn readable(field: &Field, value: &str, lang: Lang) -> String {
     match field.ty {
         FieldType::Code => match field.codes.get(value) {
-            Some(CodeMeaning { zh, en, .. }) if say(lang, zh, en) != value => format!("{value} {}", say(lang, zh, en)),
+            Some(CodeMeaning { zh, en, .. }) if say(lang, zh, en) != value => {
+                format!("{value} {}", say(lang, zh, en))
+            }
             _ => value.to_owned(),
         },
-        FieldType::Month => value.strip_suffix("-01").filter(|month| month.len() == 7).unwrap_or(value).to_owned(),
+        FieldType::Month => {
+            value.strip_suffix("-01").filter(|month| month.len() == 7).unwrap_or(value).to_owned()
+        }
         FieldType::Datetime => {
             let value = value.replacen('T', " ", 1);
             let value = value.split('.').next().unwrap_or(&value);

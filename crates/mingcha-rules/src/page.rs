@@ -426,7 +426,7 @@ mod tests {
             "- **<law or regulation or procedure>**: <what it says on this matter>",
             "## Data it reads",
             "## Parameters",
-            "| `min_payments` | fewest payments for one month | whole number | 3 | 2 – 12 | <默认值的出处> |",
+            "| `min_payments` | fewest payments for one month | whole number | 3 | 2 – 12 | <默认值的出处 / where the default comes from> |",
             "## Severity",
             "| `payments >= 6` | high |",
             "| otherwise | medium |",

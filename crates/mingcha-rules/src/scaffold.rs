@@ -51,7 +51,7 @@ params:
     min: 2
     max: 12
     title: {zh: 同一个月至少几笔, en: fewest payments for one month}
-    source: <默认值的出处>
+    source: <默认值的出处 / where the default comes from>
 sql: |
   SELECT p.pid,
          p.src AS payment_src,

@@ -54,9 +54,9 @@ impl Identity {
 
     /// The 15 digits that were issued until 1999, where the person was born in time for them.
     pub(crate) fn old_number(&self) -> Option<String> {
-        (1900..2000).contains(&self.birth.year()).then(|| {
-            format!("{:06}{}{:03}", self.area, self.birth.format("%y%m%d"), self.sequence)
-        })
+        (1900..2000)
+            .contains(&self.birth.year())
+            .then(|| format!("{:06}{}{:03}", self.area, self.birth.format("%y%m%d"), self.sequence))
     }
 }
 

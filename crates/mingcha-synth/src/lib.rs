@@ -157,7 +157,11 @@ impl SynthError {
 /// # Errors
 /// When the options make no city, the folder is not empty, or a file cannot be written. What was written
 /// until then stays.
-pub fn write_city(options: &CityOptions, out: &Path, progress: &dyn Fn(&str, u64, u64)) -> Result<CityReport, SynthError> {
+pub fn write_city(
+    options: &CityOptions,
+    out: &Path,
+    progress: &dyn Fn(&str, u64, u64),
+) -> Result<CityReport, SynthError> {
     if options.persons < MIN_PERSONS {
         return Err(SynthError::TooFewPersons(options.persons));
     }
@@ -169,7 +173,8 @@ pub fn write_city(options: &CityOptions, out: &Path, progress: &dyn Fn(&str, u64
     let mut registrar = Registrar::new(places::codes(), options.as_of);
     let census = Census::take(options.seed, clock, options.persons, &mut registrar)?;
     progress("cases", 0, 1);
-    let (mut planted, mut truth) = cases::plant(options.seed, clock, options.persons, options.dirt, &mut registrar)?;
+    let (mut planted, mut truth) =
+        cases::plant(options.seed, clock, options.persons, options.dirt, &mut registrar)?;
     planted.coverage = coverage(clock);
     truth.sort();
 
@@ -182,7 +187,8 @@ pub fn write_city(options: &CityOptions, out: &Path, progress: &dyn Fn(&str, u64
     append(&pool, &mut writers, census.chunks.len(), &[planted])?;
 
     progress("files", 0, 1);
-    let counts = pool.install(|| writers.into_par_iter().map(TableWriter::finish).collect::<Result<Vec<_>, _>>())?;
+    let counts =
+        pool.install(|| writers.into_par_iter().map(TableWriter::finish).collect::<Result<Vec<_>, _>>())?;
     truth::write(&truth, &out.join("truth.parquet"))?;
     write_delivery(clock, out)?;
     Ok(report(&counts, &truth))
@@ -227,7 +233,12 @@ fn write_population(
 }
 
 /// Writes chunks, each dataset by itself.
-fn append(pool: &rayon::ThreadPool, writers: &mut [TableWriter], first: usize, chunks: &[Rows]) -> Result<(), SynthError> {
+fn append(
+    pool: &rayon::ThreadPool,
+    writers: &mut [TableWriter],
+    first: usize,
+    chunks: &[Rows],
+) -> Result<(), SynthError> {
     pool.install(|| {
         writers.par_iter_mut().try_for_each(|writer| {
             (first..).zip(chunks).try_for_each(|(chunk, rows)| writer.append(chunk, rows))
@@ -242,7 +253,9 @@ fn coverage(clock: Clock) -> Vec<Coverage> {
     for (feed, dataset) in places::FEEDS.into_iter().enumerate() {
         for (county, place) in places::COUNTIES.iter().enumerate() {
             for months_ago in 0..COVERED_MONTHS {
-                let Some(delivered) = places::delivered(feed, county, months_ago.cast_unsigned()) else { continue };
+                let Some(delivered) = places::delivered(feed, county, months_ago.cast_unsigned()) else {
+                    continue;
+                };
                 rows.push(Coverage {
                     dataset: dataset.into(),
                     area_code: place.code.to_string().into(),

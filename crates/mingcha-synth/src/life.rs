@@ -22,10 +22,22 @@ use crate::names;
 use crate::people::{Household, Person, Relation};
 use crate::places::{self, COUNTIES};
 use crate::records::{
-    Certificate, Cremation, Custody, Fen, Payee, Payment, Refund, Registry, Renewal, Ride, Rows, Stay, Text, Visit,
+    Certificate, Cremation, Custody, Fen, Payee, Payment, Refund, Registry, Renewal, Ride, Rows, Stay, Text,
+    Visit,
 };
 
-const DIAGNOSES: &[&str] = &["高血压", "2型糖尿病", "脑梗死", "肺部感染", "冠心病", "腰椎间盘突出", "白内障", "胆囊结石", "骨折", "慢性阻塞性肺疾病"];
+const DIAGNOSES: &[&str] = &[
+    "高血压",
+    "2型糖尿病",
+    "脑梗死",
+    "肺部感染",
+    "冠心病",
+    "腰椎间盘突出",
+    "白内障",
+    "胆囊结石",
+    "骨折",
+    "慢性阻塞性肺疾病",
+];
 const BANKS: &[&str] = &["云栖农商银行", "归湖城市银行", "双溪村镇银行"];
 const OPERATORS: &[&str] = &["窗口01", "窗口02", "窗口03", "窗口04", "系统批量"];
 
@@ -165,7 +177,9 @@ impl Writer<'_> {
         }
         match self.dice.below(3) {
             0 => format!("{name} "),
-            1 if name.chars().count() == 2 => name.chars().map(String::from).collect::<Vec<_>>().join("\u{3000}"),
+            1 if name.chars().count() == 2 => {
+                name.chars().map(String::from).collect::<Vec<_>>().join("\u{3000}")
+            }
             _ => name.replace('·', "•"),
         }
         .into()
@@ -267,7 +281,8 @@ impl Writer<'_> {
     fn stay(&mut self, subject: &Subject, admitted: NaiveDate, discharged: NaiveDate, mode: &'static str) {
         let total = self.dice.between(1_500, 30_000) * 100 + self.dice.between(0, 99);
         let fund = total * self.dice.between(50, 85) / 100;
-        let county = if self.dice.percent(85) { self.household.county } else { places::county(&mut self.dice) };
+        let county =
+            if self.dice.percent(85) { self.household.county } else { places::county(&mut self.dice) };
         let row = Stay {
             id_number: self.spelt(&subject.person.identity),
             name: self.written(&subject.name),
@@ -318,7 +333,8 @@ impl Writer<'_> {
     fn sentence(&mut self, subject: &Subject) {
         let start = before(self.clock().as_of, self.dice.between(30, 1_400).cast_unsigned());
         let end = after(start, self.dice.between(180, 2_000).cast_unsigned());
-        let kinds = ["imprisonment", "imprisonment", "imprisonment", "suspended", "control", "parole", "outside"];
+        let kinds =
+            ["imprisonment", "imprisonment", "imprisonment", "suspended", "control", "parole", "outside"];
         let row = Custody {
             id_number: self.spelt(&subject.person.identity),
             name: self.written(&subject.name),
@@ -334,6 +350,7 @@ impl Writer<'_> {
         let as_of = self.clock().as_of;
         let end = subject.death.unwrap_or(as_of);
         let card = format!("B88{:010}", subject.person.index);
+        let known = self.rows.renewals.len();
         for years in 0..3_u32 {
             let day = before(back(as_of, years * 12), self.dice.below(300));
             if day >= end || !self.dice.percent(80) {
@@ -350,7 +367,8 @@ impl Writer<'_> {
             self.rows.renewals.push(row);
         }
         let days = (end - back(as_of, 3)).num_days();
-        if days < 1 {
+        // Nobody could tell whose card it is that was never renewed.
+        if days < 1 || self.rows.renewals.len() == known {
             return;
         }
         for _ in 0..self.dice.events(6_000) {
@@ -443,7 +461,7 @@ impl Writer<'_> {
         };
         // Those who had retired before personal accounts began have none.
         let years = age(subject.person.identity.birth, self.clock().as_of);
-        let personal = (payee.scheme != "170" && years < 85).then(|| basic / 6);
+        let personal = (payee.scheme != "170" && years < 85).then_some(basic / 6);
         let row = |item: &'static str, month: Month, fen: i64| Payment {
             id_number: id_number.clone(),
             scheme: payee.scheme.clone(),
@@ -471,7 +489,11 @@ impl Writer<'_> {
         match subject.death {
             Some(death) => self.settle(subject, death, last, basic + personal.unwrap_or(0), &row),
             None if payee.scheme == "110" && first <= last && self.dice.percent(2) => {
-                let raise = Payment { adjust_type: "11".into(), paid_date: Some(last.day(14)), ..row("basic", first, basic / 25) };
+                let raise = Payment {
+                    adjust_type: "11".into(),
+                    paid_date: Some(last.day(14)),
+                    ..row("basic", first, basic / 25)
+                };
                 self.rows.payments.push(raise);
             }
             None => {}

@@ -89,16 +89,27 @@ pub(crate) struct Census {
 
 impl Census {
     /// Counts the people and gives everybody a number. One pass, two bytes a person.
-    pub(crate) fn take(seed: u64, clock: Clock, persons: u64, registrar: &mut Registrar) -> Result<Self, SynthError> {
-        let mut census = Self { seed, clock, persons, areas: places::codes(), sequences: Vec::new(), chunks: Vec::new() };
+    pub(crate) fn take(
+        seed: u64,
+        clock: Clock,
+        persons: u64,
+        registrar: &mut Registrar,
+    ) -> Result<Self, SynthError> {
+        let mut census =
+            Self { seed, clock, persons, areas: places::codes(), sequences: Vec::new(), chunks: Vec::new() };
         let mut counted = 0;
         let mut household = 0;
         while counted < persons {
             if household % CHUNK == 0 {
-                census.chunks.push(Chunk { first_household: household, households: 0, first_person: counted });
+                census.chunks.push(Chunk {
+                    first_household: household,
+                    households: 0,
+                    first_person: counted,
+                });
             }
             for seat in census.seats(household, counted) {
-                let identity = registrar.issue(seat.issued, seat.birth, seat.sex).ok_or(SynthError::TooManyPersons)?;
+                let identity =
+                    registrar.issue(seat.issued, seat.birth, seat.sex).ok_or(SynthError::TooManyPersons)?;
                 census.sequences.push(identity.sequence);
                 counted += 1;
             }

@@ -33,10 +33,13 @@ pub(crate) const UNSEEN: usize = 8;
 pub(crate) const PARTLY_SEEN: usize = 9;
 
 /// The feeds that show signs of life.
-pub(crate) const FEEDS: [&str; 4] = ["hospital_admissions", "outpatient_visits", "transit_renewals", "transit_rides"];
+pub(crate) const FEEDS: [&str; 4] =
+    ["hospital_admissions", "outpatient_visits", "transit_renewals", "transit_rides"];
 
-const VILLAGE_FIRST: &[&str] = &["青", "白", "上", "下", "东", "西", "新", "老", "大", "小", "长", "清", "金", "银", "云", "柳"];
-const VILLAGE_SECOND: &[&str] = &["禾", "河", "塘", "桥", "坪", "湾", "岭", "井", "林", "坝", "田", "沟", "庄", "屯", "溪", "坡"];
+const VILLAGE_FIRST: &[&str] =
+    &["青", "白", "上", "下", "东", "西", "新", "老", "大", "小", "长", "清", "金", "银", "云", "柳"];
+const VILLAGE_SECOND: &[&str] =
+    &["禾", "河", "塘", "桥", "坪", "湾", "岭", "井", "林", "坝", "田", "沟", "庄", "屯", "溪", "坡"];
 
 /// A county, by the share of its people.
 pub(crate) fn county(dice: &mut Dice) -> usize {
@@ -97,7 +100,10 @@ mod tests {
         for months in [24_u32, 36] {
             let covering = |county| {
                 (0..FEEDS.len())
-                    .filter(|feed| (0..months).filter(|m| delivered(*feed, county, *m) == Some(true)).count() * 5 >= months as usize * 4)
+                    .filter(|feed| {
+                        (0..months).filter(|m| delivered(*feed, county, *m) == Some(true)).count() * 5
+                            >= months as usize * 4
+                    })
                     .count()
             };
             assert_eq!(covering(UNSEEN), 1);

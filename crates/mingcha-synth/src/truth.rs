@@ -95,7 +95,11 @@ pub fn read_truth(path: &Path) -> Result<Vec<TruthRow>, SynthError> {
     Ok(rows)
 }
 
-fn strings<'a>(batch: &'a RecordBatch, column: &'static str, path: &Path) -> Result<&'a StringArray, SynthError> {
+fn strings<'a>(
+    batch: &'a RecordBatch,
+    column: &'static str,
+    path: &Path,
+) -> Result<&'a StringArray, SynthError> {
     batch
         .column_by_name(column)
         .and_then(|c| c.as_string_opt::<i32>())

@@ -1,6 +1,8 @@
 //! A small city is written again and again: equal seeds give equal bytes, formats hold the same people, and
 //! the truth keeps the promises that the rules are judged by.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the city it wrote has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -11,7 +13,14 @@ use mingcha_synth::{CityFormat, CityOptions, CityReport, TruthRow, read_truth, w
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 fn options(format: CityFormat) -> CityOptions {
-    CityOptions { persons: 600, seed: 42, as_of: "2026-06-30".parse().unwrap(), format, dirt: true, threads: 2 }
+    CityOptions {
+        persons: 600,
+        seed: 42,
+        as_of: "2026-06-30".parse().unwrap(),
+        format,
+        dirt: true,
+        threads: 2,
+    }
 }
 
 fn city(options: &CityOptions) -> (tempfile::TempDir, CityReport) {
@@ -52,12 +61,17 @@ fn parquet_texts(folder: &Path, dataset: &str, columns: &[&str]) -> Vec<Vec<Stri
         let file = std::fs::File::open(path).unwrap();
         for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
             let batch = batch.unwrap();
-            let texts: Vec<_> = columns.iter().map(|c| cast(batch.column_by_name(c).unwrap(), &DataType::Utf8).unwrap()).collect();
+            let texts: Vec<_> = columns
+                .iter()
+                .map(|c| cast(batch.column_by_name(c).unwrap(), &DataType::Utf8).unwrap())
+                .collect();
             let value = |column: &std::sync::Arc<dyn Array>, row| {
                 let column = column.as_string::<i32>();
                 if column.is_null(row) { String::new() } else { column.value(row).to_owned() }
             };
-            rows.extend((0..batch.num_rows()).map(|row| texts.iter().map(|c| value(c, row)).collect::<Vec<_>>()));
+            rows.extend(
+                (0..batch.num_rows()).map(|row| texts.iter().map(|c| value(c, row)).collect::<Vec<_>>()),
+            );
         }
     }
     rows.sort();
@@ -68,9 +82,13 @@ fn parquet_texts(folder: &Path, dataset: &str, columns: &[&str]) -> Vec<Vec<Stri
 fn csv_texts(bytes: &[u8], headings: &[&str]) -> Vec<Vec<String>> {
     let (text, _, _) = encoding_rs::GB18030.decode(bytes);
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let places: Vec<usize> = headings.iter().map(|h| reader.headers().unwrap().iter().position(|x| x == *h).unwrap()).collect();
-    let mut rows: Vec<Vec<String>> =
-        reader.records().map(|r| r.unwrap()).map(|r| places.iter().map(|i| r[*i].to_owned()).collect()).collect();
+    let places: Vec<usize> =
+        headings.iter().map(|h| reader.headers().unwrap().iter().position(|x| x == *h).unwrap()).collect();
+    let mut rows: Vec<Vec<String>> = reader
+        .records()
+        .map(|r| r.unwrap())
+        .map(|r| places.iter().map(|i| r[*i].to_owned()).collect())
+        .collect();
     rows.sort();
     rows
 }
@@ -93,14 +111,23 @@ fn another_seed_is_another_city() {
     let (one, _) = city(&options(CityFormat::Parquet));
     let (two, _) = city(&CityOptions { seed: 43, ..options(CityFormat::Parquet) });
     let columns = ["id_number", "name"];
-    let (one, two) = (parquet_texts(one.path(), "household_registry", &columns), parquet_texts(two.path(), "household_registry", &columns));
+    let (one, two) = (
+        parquet_texts(one.path(), "household_registry", &columns),
+        parquet_texts(two.path(), "household_registry", &columns),
+    );
     assert_ne!(one, two);
 }
 
 #[test]
 fn every_format_holds_the_same_city() {
     let (plain, expected) = city(&options(CityFormat::Parquet));
-    for format in [CityFormat::Mixed, CityFormat::ParquetVariant, CityFormat::CsvUtf8, CityFormat::CsvGb18030, CityFormat::Xlsx] {
+    for format in [
+        CityFormat::Mixed,
+        CityFormat::ParquetVariant,
+        CityFormat::CsvUtf8,
+        CityFormat::CsvGb18030,
+        CityFormat::Xlsx,
+    ] {
         let (other, report) = city(&options(format));
         assert_eq!(report, expected, "{format:?}");
         assert_eq!(truth(&other), truth(&plain), "{format:?}");
@@ -109,13 +136,22 @@ fn every_format_holds_the_same_city() {
     let rows = parquet_texts(plain.path(), "cremations", &columns);
     let (variant, _) = city(&options(CityFormat::ParquetVariant));
     let texts = ["id_number", "name", "applicant_id"];
-    assert_eq!(parquet_texts(variant.path(), "cremations", &texts), parquet_texts(plain.path(), "cremations", &texts));
+    assert_eq!(
+        parquet_texts(variant.path(), "cremations", &texts),
+        parquet_texts(plain.path(), "cremations", &texts)
+    );
     let (mixed, _) = city(&CityOptions { dirt: true, ..options(CityFormat::Mixed) });
     let bytes = std::fs::read(mixed.path().join("cremations.csv")).unwrap();
     let csv = csv_texts(&bytes, &["身份证号", "姓名", "火化日期", "经办人身份证号"]);
     assert_eq!(csv.len(), rows.len());
-    let digits = |date: &str| -> Vec<u32> { date.split(|c| c == '-' || c == '/').filter_map(|p| p.parse().ok()).collect() };
-    let plain_date = |date: &str| if date.len() == 8 && !date.contains('/') { format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]) } else { date.to_owned() };
+    let digits = |date: &str| -> Vec<u32> { date.split(['-', '/']).filter_map(|p| p.parse().ok()).collect() };
+    let plain_date = |date: &str| {
+        if date.len() == 8 && !date.contains('/') {
+            format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..])
+        } else {
+            date.to_owned()
+        }
+    };
     let by_content = |rows: &[Vec<String>]| -> BTreeSet<(String, String, Vec<u32>, String)> {
         rows.iter().map(|r| (r[0].clone(), r[1].clone(), digits(&plain_date(&r[2])), r[3].clone())).collect()
     };
@@ -163,13 +199,23 @@ fn without_dirt_every_number_is_valid_and_nobody_is_registered_twice() {
 #[test]
 fn damaged_numbers_are_rare_and_all_in_the_truth() {
     let (folder, _) = city(&CityOptions { persons: 500, ..options(CityFormat::Parquet) });
-    let expected: BTreeSet<String> =
-        truth(&folder).into_iter().filter(|t| t.rule_id == "ID-01" && t.expected).map(|t| t.subject_id).collect();
+    let expected: BTreeSet<String> = truth(&folder)
+        .into_iter()
+        .filter(|t| t.rule_id == "ID-01" && t.expected)
+        .map(|t| t.subject_id)
+        .collect();
     assert!(!expected.is_empty());
     let mut found = BTreeSet::new();
-    for dataset in ["household_registry", "pension_payees", "pension_payments", "hospital_admissions", "outpatient_visits"] {
+    for dataset in [
+        "household_registry",
+        "pension_payees",
+        "pension_payments",
+        "hospital_admissions",
+        "outpatient_visits",
+    ] {
         let rows = parquet_texts(folder.path(), dataset, &["id_number"]);
-        let damaged: Vec<String> = rows.iter().map(|r| normalised(&r[0])).filter(|n| n.len() != 15 && !is_valid(n)).collect();
+        let damaged: Vec<String> =
+            rows.iter().map(|r| normalised(&r[0])).filter(|n| n.len() != 15 && !is_valid(n)).collect();
         assert!(damaged.len() * 100 < rows.len(), "{dataset}: {} of {}", damaged.len(), rows.len());
         let tails = damaged.iter().filter(|n| n.ends_with("000")).count();
         assert!(tails * 1000 < rows.len(), "{dataset}: {tails} tails of {}", rows.len());
@@ -182,25 +228,39 @@ fn damaged_numbers_are_rare_and_all_in_the_truth() {
 fn normalised(raw: &str) -> String {
     raw.chars()
         .filter(|c| !c.is_whitespace() && *c != '\'' && *c != '\u{200B}')
-        .map(|c| if ('\u{FF01}'..='\u{FF5E}').contains(&c) { char::from_u32(c as u32 - 0xFEE0).unwrap() } else { c })
+        .map(|c| {
+            if ('\u{FF01}'..='\u{FF5E}').contains(&c) {
+                char::from_u32(c as u32 - 0xFEE0).unwrap()
+            } else {
+                c
+            }
+        })
         .collect::<String>()
         .to_uppercase()
 }
 
 const RULES: [&str; 20] = [
-    "ID-01", "ID-02", "ID-03", "ID-04", "PEN-01", "PEN-02", "PEN-03", "PEN-04", "PEN-05", "PEN-06", "PEN-07", "PEN-08", "PEN-09",
-    "PEN-10", "PEN-12", "PEN-13", "PEN-17", "PEN-22", "MED-01", "MED-02",
+    "ID-01", "ID-02", "ID-03", "ID-04", "PEN-01", "PEN-02", "PEN-03", "PEN-04", "PEN-05", "PEN-06", "PEN-07",
+    "PEN-08", "PEN-09", "PEN-10", "PEN-12", "PEN-13", "PEN-17", "PEN-22", "MED-01", "MED-02",
 ];
 
 #[test]
 fn the_truth_contradicts_itself_nowhere_and_names_people_of_the_city() {
     let (folder, report) = city(&options(CityFormat::Parquet));
     let truth = truth(&folder);
-    let registered: BTreeSet<String> = parquet_texts(folder.path(), "household_registry", &["id_number"]).into_iter().map(|r| r[0].clone()).collect();
+    let registered: BTreeSet<String> = parquet_texts(folder.path(), "household_registry", &["id_number"])
+        .into_iter()
+        .map(|r| r[0].clone())
+        .collect();
     let mut verdicts = BTreeMap::new();
     for row in &truth {
         assert!(RULES.contains(&row.rule_id.as_str()), "{}", row.rule_id);
-        assert!(verdicts.insert((row.rule_id.clone(), row.subject_id.clone()), row.expected).is_none(), "two verdicts: {} {}", row.rule_id, row.note);
+        assert!(
+            verdicts.insert((row.rule_id.clone(), row.subject_id.clone()), row.expected).is_none(),
+            "two verdicts: {} {}",
+            row.rule_id,
+            row.note
+        );
         assert!(!row.expected || row.exclusion.is_none(), "{}", row.note);
         let kind = row.exclusion.as_deref().unwrap_or(if row.expected { "hit" } else { "near_miss" });
         assert_eq!(row.kind, kind);
@@ -229,7 +289,9 @@ fn every_rule_has_hits_and_near_misses_outnumber_them_three_to_one() {
 fn a_city_too_small_or_a_folder_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let small = CityOptions { persons: 499, ..options(CityFormat::Parquet) };
-    assert!(write_city(&small, folder.path(), &|_, _, _| ()).unwrap_err().to_string().contains("at least 500"));
+    assert!(
+        write_city(&small, folder.path(), &|_, _, _| ()).unwrap_err().to_string().contains("at least 500")
+    );
     std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
     let error = write_city(&options(CityFormat::Parquet), folder.path(), &|_, _, _| ()).unwrap_err();
     assert!(error.to_string().contains("not empty"));

@@ -67,7 +67,14 @@ fn format(word: ExportFormat) -> Format {
 /// A file that is there already is for the user to decide on; the rest is the disk.
 pub(super) fn refused(fault: Diagnostic) -> Failure {
     let exit = match fault.code.as_str() {
-        "MC812" | "MC813" => Exit::Usage,
+        "MC812" => {
+            let fault = fault.with_help(
+                "换一个输出目录，或加上 `--replace`（其中已填写的内容会丢失）",
+                "choose another folder, or add `--replace` (whatever was filled in there is lost)",
+            );
+            return Failure::usage(fault);
+        }
+        "MC813" => Exit::Usage,
         "MC806" => Exit::Inputs,
         _ => Exit::Internal,
     };

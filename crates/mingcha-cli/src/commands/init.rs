@@ -28,8 +28,8 @@ pub(super) fn run(context: &Context, args: &Init) -> Outcome {
     let screen = &context.screen;
     let dir = args.dir.display();
     screen.line(screen.say(
-        &format!("工作目录已建好：{dir}\n  extracts/     原始数据放这里\n  mingcha.toml  配置\n  rules/        规则，{} 个文件可以修改\n  datasets/     数据契约\n  GUIDE.md      一页指南", shipped.len()),
-        &format!("workspace ready: {dir}\n  extracts/     put the extracts here\n  mingcha.toml  configuration\n  rules/        rules, yours to change ({} files with the contracts)\n  datasets/     contracts\n  GUIDE.md      a one-page guide", shipped.len()),
+        &format!("工作目录已建好：{dir}\n  extracts/     原始数据放这里\n  mingcha.toml  配置\n  rules/        规则，可以修改和增加\n  datasets/     数据契约\n  GUIDE.md      一页指南"),
+        &format!("workspace ready: {dir}\n  extracts/     put the extracts here\n  mingcha.toml  configuration\n  rules/        rules, yours to change and to add to\n  datasets/     contracts\n  GUIDE.md      a one-page guide"),
     ));
     screen.line("");
     screen.line(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mingcha_engine::{PlannedInput, PlannedRule};
 use mingcha_intake::{Store, Tables};
+use mingcha_rules::diagnostic::{Diagnostic, Level};
 use serde_json::json;
 
 use super::Context;
@@ -22,19 +23,21 @@ pub(super) fn run(context: &Context, args: &Plan) -> Outcome {
     let mut shelf = Shelf::open(context, &scope.packs);
     shelf.settle();
     let only = shelf.only(&scope.only)?.unwrap_or_default();
+    let faults = shelf.faults_of(&only);
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, std::env::temp_dir(), &bars)?;
     let options = Job { shelf: &shelf, as_of, only, power: &scope.power }.options(context)?;
     let tables: Arc<dyn Tables> = Arc::<Store>::clone(&source.store);
     let planned = mingcha_engine::plan(&tables, &shelf.library, &options)
         .map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
-    show(context, &shelf, &planned, args);
-    let broken = shelf.has_errors() || planned.iter().any(|r| !r.faults.is_empty());
+    show(context, &faults, &planned, args);
+    let broken =
+        faults.iter().any(|f| f.level == Level::Error) || planned.iter().any(|r| !r.faults.is_empty());
     let blocked = planned.iter().any(|r| !r.runs && r.faults.is_empty());
     Ok(Exit::first([broken.then_some(Exit::Rules), blocked.then_some(Exit::Inputs)].into_iter().flatten()))
 }
 
-fn show(context: &Context, shelf: &Shelf, planned: &[PlannedRule], args: &Plan) {
+fn show(context: &Context, faults: &[Diagnostic], planned: &[PlannedRule], args: &Plan) {
     let screen = &context.screen;
     if args.scope.shape.format == Format::Json {
         let rules: Vec<_> = planned
@@ -49,7 +52,7 @@ fn show(context: &Context, shelf: &Shelf, planned: &[PlannedRule], args: &Plan) 
         screen.json(&rules);
         return;
     }
-    screen.diagnostics(&shelf.faults);
+    screen.diagnostics(faults);
     screen.table(&inputs(context, planned));
     screen.line("");
     let mut table = Table::new([

@@ -33,6 +33,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let mut shelf = Shelf::open(context, &scope.packs);
     shelf.settle();
     let only = shelf.only(&scope.only)?.unwrap_or_default();
+    let faults = shelf.faults_of(&only);
     let _lock = Lock::take(&out)?;
     // Asked before the work, so that a place that cannot be used is known at once.
     let mut writer = RunWriter::create(&out).map_err(unwritable)?;
@@ -44,11 +45,8 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     context.interrupt.check()?;
     writer.commit().map_err(unwritable)?;
     let exit = ending(&report, fail_on);
-    show(
-        context,
-        &shelf,
-        &Shown { report: &report, manifest: &manifest, out: &out, exit, format: scope.shape.format },
-    );
+    let format = scope.shape.format;
+    show(context, &Shown { faults: &faults, report: &report, manifest: &manifest, out: &out, exit, format });
     Ok(exit)
 }
 
@@ -272,6 +270,7 @@ pub(super) fn severity(word: SeverityArg) -> Severity {
 }
 
 struct Shown<'a> {
+    faults: &'a [Diagnostic],
     report: &'a RunReport,
     manifest: &'a Manifest,
     out: &'a Path,
@@ -279,7 +278,7 @@ struct Shown<'a> {
     format: Format,
 }
 
-fn show(context: &Context, shelf: &Shelf, shown: &Shown<'_>) {
+fn show(context: &Context, shown: &Shown<'_>) {
     let screen = &context.screen;
     let (report, out) = (shown.report, shown.out.display());
     if shown.format == Format::Json {
@@ -287,7 +286,7 @@ fn show(context: &Context, shelf: &Shelf, shown: &Shown<'_>) {
             "counts": shown.manifest.counts, "rules": report.outcomes}));
         return;
     }
-    screen.diagnostics(&shelf.faults);
+    screen.diagnostics(shown.faults);
     screen.table(&outcomes(context, report));
     remarks(context, report);
     let total: i64 = report.findings.iter().filter_map(|f| f.amount_fen).sum();

@@ -20,18 +20,13 @@ pub(super) fn run(context: &Context, args: &Test) -> Outcome {
     shelf.settle();
     let mut ids: Vec<String> =
         shelf.library.rules.iter().filter(|r| named.holds(&r.file)).map(|r| r.rule.id.clone()).collect();
-    if let Some(only) = shelf.only(&args.only)? {
-        ids.retain(|id| only.contains(id));
-    }
+    let only = shelf.only(&args.only)?.unwrap_or_default();
+    ids.retain(|id| only.is_empty() || only.contains(id));
     let results =
         if ids.is_empty() { Vec::new() } else { mingcha_engine::test_examples(&shelf.library, &ids) };
     context.interrupt.check()?;
-    let mut faults: Vec<Diagnostic> = shelf
-        .faults
-        .iter()
-        .filter(|f| f.place.file.as_deref().is_none_or(|file| named.holds(file)))
-        .cloned()
-        .collect();
+    let mut faults = shelf.faults_of(&only);
+    faults.retain(|f| f.place.file.as_deref().is_none_or(|file| named.holds(file)));
     faults.extend(failures(&shelf, &results));
     let failed = results.iter().filter(|r| !r.passed()).count();
     show(context, &results, &faults, args.shape.format);

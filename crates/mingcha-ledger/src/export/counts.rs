@@ -31,19 +31,21 @@ pub(super) fn cells(findings: &[Finding]) -> Result<Vec<Count>, Diagnostic> {
         let key = (finding.rule_id.as_str(), std::cmp::Reverse(finding.severity), county);
         sums.entry(key).or_default().add(finding)?;
     }
-    let cell = |((rule_id, severity, county), sum): ((&str, std::cmp::Reverse<Severity>, String), Sum)| Count {
-        rule_id: rule_id.to_owned(),
-        severity: severity.0,
-        county,
-        sum: (sum.findings >= LEAST).then_some((sum.findings, sum.fen)),
-    };
+    let cell =
+        |((rule_id, severity, county), sum): ((&str, std::cmp::Reverse<Severity>, String), Sum)| Count {
+            rule_id: rule_id.to_owned(),
+            severity: severity.0,
+            county,
+            sum: (sum.findings >= LEAST).then_some((sum.findings, sum.fen)),
+        };
     Ok(sums.into_iter().map(cell).collect())
 }
 
 /// The counts as a list.
 pub(super) fn table<'t>(job: &'t Job<'_>, cells: &'t [Count]) -> Table<'t> {
     let lang = job.lang();
-    let column = |zh: &str, en: &str, width, show| Column { title: say(lang, zh, en).to_owned(), width, show };
+    let column =
+        |zh: &str, en: &str, width, show| Column { title: say(lang, zh, en).to_owned(), width, show };
     let columns = vec![
         column("规则", "Rule", 12, Show::Centred),
         column("疑点", "What is suspected", 36, Show::Wrapped),
@@ -72,7 +74,8 @@ pub(super) fn table<'t>(job: &'t Job<'_>, cells: &'t [Count]) -> Table<'t> {
 /// How each rule ended, without figures: a rule that was not evaluated must not look clean.
 pub(super) fn outcomes<'t>(job: &'t Job<'_>) -> Table<'t> {
     let lang = job.lang();
-    let column = |zh: &str, en: &str, width, show| Column { title: say(lang, zh, en).to_owned(), width, show };
+    let column =
+        |zh: &str, en: &str, width, show| Column { title: say(lang, zh, en).to_owned(), width, show };
     let columns = vec![
         column("规则", "Rule", 12, Show::Centred),
         column("疑点", "What is suspected", 36, Show::Wrapped),

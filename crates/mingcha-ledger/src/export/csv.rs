@@ -25,15 +25,15 @@ pub(super) fn write(job: &Job<'_>, table: Table<'_>, path: &Path) -> Result<(), 
     if job.options.encoding == Encoding::Utf8 {
         file.write_all("\u{feff}".as_bytes()).map_err(failed)?;
     }
-    let mut writer = WriterBuilder::new()
-        .quote_style(QuoteStyle::Always)
-        .terminator(Terminator::CRLF)
-        .from_writer(file);
+    let mut writer =
+        WriterBuilder::new().quote_style(QuoteStyle::Always).terminator(Terminator::CRLF).from_writer(file);
     let titles: Vec<String> = table.columns.iter().map(|column| column.title.clone()).collect();
     let mut record = |row: u64, cells: Vec<Cell>| {
         let fields = cells.iter().enumerate().map(|(i, cell)| {
             let field = field(cell);
-            encode(&field, job.options.encoding).map(Cow::into_owned).ok_or_else(|| lacking(&titles[i], row, cells.first()))
+            encode(&field, job.options.encoding)
+                .map(Cow::into_owned)
+                .ok_or_else(|| lacking(&titles[i], row, cells.first()))
         });
         let fields = fields.collect::<Result<Vec<Vec<u8>>, _>>()?;
         writer.write_byte_record(&fields.into()).map_err(|e| fault::unwritable(path, e))
@@ -58,7 +58,8 @@ fn field(cell: &Cell) -> Cow<'_, str> {
 /// Text that a spreadsheet would take for a formula gets an apostrophe before it. So does text that begins with
 /// an apostrophe before such a sign: otherwise the two could not be told apart when read back.
 pub(super) fn guarded(text: &str) -> Cow<'_, str> {
-    let dangerous = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠');
+    let dangerous =
+        |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠');
     if text.trim_start_matches('\'').starts_with(dangerous) {
         Cow::Owned(format!("'{text}"))
     } else {

@@ -86,7 +86,11 @@ impl<'t> Table<'t> {
 }
 
 fn columns(lang: Lang, specs: &[(&str, &str, u16, Show)]) -> Vec<Column> {
-    let column = |&(zh, en, width, show): &(&str, &str, u16, Show)| Column { title: say(lang, zh, en).to_owned(), width, show };
+    let column = |&(zh, en, width, show): &(&str, &str, u16, Show)| Column {
+        title: say(lang, zh, en).to_owned(),
+        width,
+        show,
+    };
     specs.iter().map(column).collect()
 }
 
@@ -171,8 +175,13 @@ fn in_short(job: &Job<'_>, finding: &Finding, rows: &[EvidenceRow]) -> String {
         .iter()
         .take(KINDS)
         .map(|((title, dataset), rows)| {
-            let what = if title.is_empty() { dataset.clone() } else { format!("{title}{}{dataset}", say(lang, "：", ": ")) };
-            let first = rows.first().map(|row| job.glossary.columns(row, lang, 3, &known)).unwrap_or_default();
+            let what = if title.is_empty() {
+                dataset.clone()
+            } else {
+                format!("{title}{}{dataset}", say(lang, "：", ": "))
+            };
+            let first =
+                rows.first().map(|row| job.glossary.columns(row, lang, 3, &known)).unwrap_or_default();
             let first = clip(&first, 90);
             match (lang, rows.len()) {
                 (_, 1) if first.is_empty() => what,
@@ -238,13 +247,22 @@ pub(super) fn evidence<'t>(job: &'t Job<'_>, findings: &'t [&'t Finding]) -> Tab
     );
     let rows = findings.iter().enumerate().flat_map(move |(i, finding)| {
         let number = i as u64 + 1;
-        let supporting = finding.evidence.iter().map(move |row| evidence_row(job, number, finding, row, true));
-        supporting.chain(finding.counter_evidence.iter().map(move |row| evidence_row(job, number, finding, row, false)))
+        let supporting =
+            finding.evidence.iter().map(move |row| evidence_row(job, number, finding, row, true));
+        supporting.chain(
+            finding.counter_evidence.iter().map(move |row| evidence_row(job, number, finding, row, false)),
+        )
     });
     Table { columns, rows: Box::new(rows) }
 }
 
-fn evidence_row(job: &Job<'_>, number: u64, finding: &Finding, row: &EvidenceRow, supports: bool) -> Vec<Cell> {
+fn evidence_row(
+    job: &Job<'_>,
+    number: u64,
+    finding: &Finding,
+    row: &EvidenceRow,
+    supports: bool,
+) -> Vec<Cell> {
     let lang = job.lang();
     let text = |t: String| if t.is_empty() { Cell::Blank } else { Cell::Text(t) };
     let rule_title = job.rule_title(&finding.rule_id);
@@ -308,7 +326,11 @@ pub(super) fn by_severity(job: &Job<'_>, findings: &[&Finding]) -> Result<Table<
 
 /// Counts and money per rule and severity. For the whole run also the rules without findings, with the reason:
 /// "not evaluated" is not "nothing found".
-pub(super) fn by_rule(job: &Job<'_>, findings: &[&Finding], whole: bool) -> Result<Table<'static>, Diagnostic> {
+pub(super) fn by_rule(
+    job: &Job<'_>,
+    findings: &[&Finding],
+    whole: bool,
+) -> Result<Table<'static>, Diagnostic> {
     let lang = job.lang();
     let columns = columns(
         lang,
@@ -324,7 +346,8 @@ pub(super) fn by_rule(job: &Job<'_>, findings: &[&Finding], whole: bool) -> Resu
     );
     let mut rows = Vec::new();
     for outcome in &job.outcomes {
-        let of_rule: Vec<&Finding> = findings.iter().copied().filter(|f| f.rule_id == outcome.rule_id).collect();
+        let of_rule: Vec<&Finding> =
+            findings.iter().copied().filter(|f| f.rule_id == outcome.rule_id).collect();
         let remark = outcome.reason.as_ref().map_or(Cell::Blank, |r| Cell::Text(r.get(lang).to_owned()));
         let head = vec![
             Cell::Text(outcome.rule_id.clone()),
@@ -338,7 +361,9 @@ pub(super) fn by_rule(job: &Job<'_>, findings: &[&Finding], whole: bool) -> Resu
             }
             if sum.findings > 0 {
                 let severity = Cell::Text(words::severity(level, lang).to_owned());
-                rows.push([head.clone(), vec![severity], sum.cells().to_vec(), vec![remark.clone()]].concat());
+                rows.push(
+                    [head.clone(), vec![severity], sum.cells().to_vec(), vec![remark.clone()]].concat(),
+                );
             }
         }
         if of_rule.is_empty() && (whole || outcome.outcome != OutcomeKind::Found) {

@@ -51,9 +51,12 @@ impl Tabled for Count {
         let text = |value: fn(&Self) -> &str| -> ArrayRef {
             Arc::new(rows.iter().map(|row| Some(value(row))).collect::<StringArray>())
         };
-        let findings: Int64Array = rows.iter().map(|row| row.sum.and_then(|(n, _)| i64::try_from(n).ok())).collect();
-        let amounts: Decimal128Array = rows.iter().map(|row| row.sum.map(|(_, fen)| i128::from(fen))).collect();
-        let amounts = amounts.with_precision_and_scale(18, 2).map_err(|e| fault::unwritable(Path::new(""), e))?;
+        let findings: Int64Array =
+            rows.iter().map(|row| row.sum.and_then(|(n, _)| i64::try_from(n).ok())).collect();
+        let amounts: Decimal128Array =
+            rows.iter().map(|row| row.sum.map(|(_, fen)| i128::from(fen))).collect();
+        let amounts =
+            amounts.with_precision_and_scale(18, 2).map_err(|e| fault::unwritable(Path::new(""), e))?;
         let columns = vec![
             text(|row| &row.rule_id),
             text(|row| row.severity.as_str()),

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use mingcha_rules::{Diagnostic, Finding, Lang, Severity};
 use rust_xlsxwriter::{
-    Color, DataValidation, DataValidationErrorStyle, DataValidationRule, DocProperties, ExcelDateTime, Format,
-    FormatAlign, FormatBorder, Formula, IntoCustomDateTime, ProtectionOptions, Workbook, Worksheet, XlsxError,
+    Color, DataValidation, DataValidationErrorStyle, DataValidationRule, DocProperties, ExcelDateTime,
+    Format, FormatAlign, FormatBorder, Formula, IntoCustomDateTime, ProtectionOptions, Workbook, Worksheet,
+    XlsxError,
 };
 
 use super::counts::{self, Count};
@@ -23,11 +24,20 @@ const CELL: usize = 32_767;
 const LINES: usize = 9;
 
 /// Writes the findings of the whole run, or of one area.
-pub(super) fn write(job: &Job<'_>, area: Option<&str>, findings: &[&Finding], path: &Path) -> Result<(), Diagnostic> {
+pub(super) fn write(
+    job: &Job<'_>,
+    area: Option<&str>,
+    findings: &[&Finding],
+    path: &Path,
+) -> Result<(), Diagnostic> {
     let mut book = Book::new(job, area, path)?;
     let list = list::findings(job, findings);
     book.sheets(say(job.lang(), "线索清单", "Findings"), list, Layout { frozen: 5, pages: 2 })?;
-    book.sheets(say(job.lang(), "证据明细", "Evidence"), list::evidence(job, findings), Layout { frozen: 3, pages: 1 })?;
+    book.sheets(
+        say(job.lang(), "证据明细", "Evidence"),
+        list::evidence(job, findings),
+        Layout { frozen: 3, pages: 1 },
+    )?;
     let tables = [
         (say(job.lang(), "按严重程度", "By severity"), list::by_severity(job, findings)?),
         (say(job.lang(), "按规则", "By rule"), list::by_rule(job, findings, area.is_none())?),
@@ -42,7 +52,11 @@ pub(super) fn write(job: &Job<'_>, area: Option<&str>, findings: &[&Finding], pa
 /// Writes the public counts.
 pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Result<(), Diagnostic> {
     let mut book = Book::new(job, None, path)?;
-    book.sheets(say(job.lang(), "线索统计", "Counts"), counts::table(job, cells), Layout { frozen: 0, pages: 1 })?;
+    book.sheets(
+        say(job.lang(), "线索统计", "Counts"),
+        counts::table(job, cells),
+        Layout { frozen: 0, pages: 1 },
+    )?;
     book.sheets(say(job.lang(), "规则执行", "Rules"), counts::outcomes(job), Layout { frozen: 0, pages: 1 })?;
     book.meta(cells.len() as u64)?;
     book.save()
@@ -97,7 +111,9 @@ impl<'a> Book<'a> {
             sheet.set_name(&name).map_err(&fail)?;
             let mut last = 0;
             heading(sheet, &self.styles, &table.columns).map_err(&fail)?;
-            while last < most && let Some(cells) = rows.next() {
+            while last < most
+                && let Some(cells) = rows.next()
+            {
                 last += 1;
                 line(sheet, &self.styles, &table.columns, last, &cells, lang).map_err(&fail)?;
             }
@@ -118,7 +134,12 @@ impl<'a> Book<'a> {
         let sheet = self.workbook.add_worksheet();
         sheet.set_name(say(lang, "汇总", "Summary")).map_err(&fail)?;
         let write = || -> Result<(), XlsxError> {
-            sheet.write_string_with_format(0, 0, say(lang, "疑点线索汇总", "Summary of findings"), &styles.title)?;
+            sheet.write_string_with_format(
+                0,
+                0,
+                say(lang, "疑点线索汇总", "Summary of findings"),
+                &styles.title,
+            )?;
             sheet.set_row_height(0, 26)?;
             let mut row = 1;
             for (name, value) in &facts {
@@ -224,7 +245,8 @@ impl<'a> Book<'a> {
 
     fn page_header(&self) -> String {
         let (job, lang) = (self.job, self.job.lang());
-        let mut parts = vec![say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts").to_owned()];
+        let mut parts =
+            vec![say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts").to_owned()];
         if let Some(recipient) = &job.options.recipient {
             parts.push(format!("{}{recipient}", say(lang, "接收人：", "for ")));
         }
@@ -293,7 +315,10 @@ fn line(
                 sheet.write_number_with_format(row, at, *fen as f64 / 100.0, style)?;
             }
             Cell::Count(count) => {
-                #[expect(clippy::cast_precision_loss, reason = "counts of rows fit into the 53 bits of a double")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "counts of rows fit into the 53 bits of a double"
+                )]
                 sheet.write_number_with_format(row, at, *count as f64, style)?;
             }
             Cell::Blank => {
@@ -348,17 +373,32 @@ fn validation(show: Show, lang: Lang) -> Result<Option<DataValidation>, XlsxErro
                 .allow_list_formula(Formula::new(range))
                 .set_input_title(say(lang, "结论", "Conclusion"))?
                 .set_input_message(say(lang, "请从下拉列表中选择", "Choose from the list"))?
-                .set_error_message(say(lang, "请从下拉列表中选择结论", "Please choose a conclusion from the list"))?
+                .set_error_message(say(
+                    lang,
+                    "请从下拉列表中选择结论",
+                    "Please choose a conclusion from the list",
+                ))?
         }
         Show::FillDate => DataValidation::new()
             .allow_date(DataValidationRule::GreaterThanOrEqualTo(ExcelDateTime::from_ymd(2000, 1, 1)?))
-            .set_error_message(say(lang, "请填写日期，例如 2026-01-31", "Please enter a date such as 2026-01-31"))?,
+            .set_error_message(say(
+                lang,
+                "请填写日期，例如 2026-01-31",
+                "Please enter a date such as 2026-01-31",
+            ))?,
         Show::FillMoney => DataValidation::new()
             .allow_decimal_number(DataValidationRule::GreaterThanOrEqualTo(0.0))
-            .set_error_message(say(lang, "请填写金额（元），只填数字", "Please enter an amount in yuan, figures only"))?,
+            .set_error_message(say(
+                lang,
+                "请填写金额（元），只填数字",
+                "Please enter an amount in yuan, figures only",
+            ))?,
         _ => return Ok(None),
     };
-    Ok(Some(rule.set_error_title(say(lang, "填写有误", "Not accepted"))?.set_error_style(DataValidationErrorStyle::Stop)))
+    Ok(Some(
+        rule.set_error_title(say(lang, "填写有误", "Not accepted"))?
+            .set_error_style(DataValidationErrorStyle::Stop),
+    ))
 }
 
 /// A4 across, the heading (and whom a row is about) on each page.
@@ -427,7 +467,9 @@ impl Styles {
             fill_date: fill.clone().set_num_format("yyyy-mm-dd").set_align(FormatAlign::Center),
             fill_money: fill.set_num_format("#,##0.00").set_align(FormatAlign::Right),
             severities: severities
-                .map(|(level, colour)| (level, centred.clone().set_bold().set_background_color(Color::RGB(colour))))
+                .map(|(level, colour)| {
+                    (level, centred.clone().set_bold().set_background_color(Color::RGB(colour)))
+                })
                 .collect(),
         }
     }

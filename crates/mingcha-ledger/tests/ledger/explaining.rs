@@ -32,14 +32,34 @@ fn a_person_gets_an_answer_from_every_rule() {
         .collect();
     assert_eq!(
         answers,
-        [("PEN-02", "no answer"), ("PEN-03", "flagged"), ("PEN-09", "no fact"), ("PEN-13", "excused"), ("PEN-99", "not run")]
+        [
+            ("PEN-02", "no answer"),
+            ("PEN-03", "flagged"),
+            ("PEN-09", "no fact"),
+            ("PEN-13", "excused"),
+            ("PEN-99", "not run")
+        ]
     );
     let zh = explanation.render(&contracts(), Lang::Zh, Style::Plain);
-    for part in ["共 5 条规则", "列为线索 1 条", "缺少数据集 火化", "X-CLAWED", "同时符合 X-FUNERAL", "X-LAG 登记时间差：已扣除 1 条", "死亡时间：2025-03-01 10:30"] {
+    for part in [
+        "共 5 条规则",
+        "列为线索 1 条",
+        "缺少数据集 火化",
+        "X-CLAWED",
+        "同时符合 X-FUNERAL",
+        "X-LAG 登记时间差：已扣除 1 条",
+        "死亡时间：2025-03-01 10:30",
+    ] {
         assert!(zh.contains(part), "{part} in\n{zh}");
     }
     let en = explanation.render(&contracts(), Lang::En, Style::Markdown);
-    for part in ["5 rules", "dataset cremations is missing", "excused 2 suspicious facts", "no fact matched", "not part of the run"] {
+    for part in [
+        "5 rules",
+        "dataset cremations is missing",
+        "excused 2 suspicious facts",
+        "no fact matched",
+        "not part of the run",
+    ] {
         assert!(en.contains(part), "{part} in\n{en}");
     }
 }
@@ -59,7 +79,14 @@ fn a_finding_is_explained_with_its_rule() {
     let run = finished(folder.path(), vec![case()]);
     let explanation = explain_finding(&run, fixture::CASE, &[&rule()]).unwrap();
     let zh = explanation.render(&contracts(), Lang::Zh, Style::Markdown);
-    for part in ["# PEN-03 开具死亡证明后仍领取养老金", "死亡后的就诊", "如何核实", "先电话联系本人或家属", "12,345.67 元", "不是结论"] {
+    for part in [
+        "# PEN-03 开具死亡证明后仍领取养老金",
+        "死亡后的就诊",
+        "如何核实",
+        "先电话联系本人或家属",
+        "12,345.67 元",
+        "不是结论",
+    ] {
         assert!(zh.contains(part), "{part} in\n{zh}");
     }
     let fault = explain_finding(&run, "ffff", &[]).unwrap_err();
@@ -73,8 +100,14 @@ fn a_masked_explanation_shows_nobody() {
     let contracts = contracts();
     let masker = Masker::new(Profile::Supervisor, &contracts);
     for (lang, style) in [(Lang::Zh, Style::Plain), (Lang::En, Style::Plain), (Lang::Zh, Style::Markdown)] {
-        let person = explain_person(&run, &[&rule()], fixture::ID).unwrap().masked(&masker).render(&contracts, lang, style);
-        let finding = explain_finding(&run, fixture::CASE, &[&rule()]).unwrap().masked(&masker).render(&contracts, lang, style);
+        let person = explain_person(&run, &[&rule()], fixture::ID)
+            .unwrap()
+            .masked(&masker)
+            .render(&contracts, lang, style);
+        let finding = explain_finding(&run, fixture::CASE, &[&rule()])
+            .unwrap()
+            .masked(&masker)
+            .render(&contracts, lang, style);
         for secret in fixture::SECRETS {
             assert!(!person.contains(secret), "{secret} in\n{person}");
             assert!(!finding.contains(secret), "{secret} in\n{finding}");

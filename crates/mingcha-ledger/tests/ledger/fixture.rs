@@ -39,7 +39,8 @@ pub(crate) fn row(dataset: &str, number: u64, columns: &[(&str, &str)]) -> Evide
 
 /// The case with something personal in every place.
 pub(crate) fn case() -> Finding {
-    let clinic = row("outpatient_visits", 9, &[("visit_time", "2025-05-02T09:30:00"), ("diagnosis", DIAGNOSIS)]);
+    let clinic =
+        row("outpatient_visits", 9, &[("visit_time", "2025-05-02T09:30:00"), ("diagnosis", DIAGNOSIS)]);
     Finding {
         finding_id: CASE.to_owned(),
         rule_id: "PEN-03".to_owned(),
@@ -55,12 +56,23 @@ pub(crate) fn case() -> Finding {
         period_to: Some("2025-08-01".to_owned()),
         amount_fen: Some(1_234_567),
         message: text(
-            &format!("{NAME}（{ID}）于 2025-03-01 死亡后，仍按月领取 5 个月养老金，转入账户 {ACCOUNT}，联系人 {KIN_NAME}，患有{DIAGNOSIS}"),
-            &format!("{NAME} ({ID}) was paid for 5 months after death on 2025-03-01, to account {ACCOUNT}, contact {KIN_NAME} {PHONE}"),
+            &format!(
+                "{NAME}（{ID}）于 2025-03-01 死亡后，仍按月领取 5 个月养老金，转入账户 {ACCOUNT}，联系人 {KIN_NAME}，患有{DIAGNOSIS}"
+            ),
+            &format!(
+                "{NAME} ({ID}) was paid for 5 months after death on 2025-03-01, to account {ACCOUNT}, contact {KIN_NAME} {PHONE}"
+            ),
         ),
-        measures: BTreeMap::from([("months".to_owned(), "5".to_owned()), ("kin_name".to_owned(), KIN_NAME.to_owned())]),
+        measures: BTreeMap::from([
+            ("months".to_owned(), "5".to_owned()),
+            ("kin_name".to_owned(), KIN_NAME.to_owned()),
+        ]),
         evidence: vec![
-            row("death_certificates", 3, &[("name", NAME), ("death_time", "2025-03-01T10:30:00"), ("kin_id_number", KIN_ID)]),
+            row(
+                "death_certificates",
+                3,
+                &[("name", NAME), ("death_time", "2025-03-01T10:30:00"), ("kin_id_number", KIN_ID)],
+            ),
             row(
                 "pension_payments",
                 17,
@@ -77,7 +89,10 @@ pub(crate) fn case() -> Finding {
                 ],
             ),
         ],
-        counter_evidence: vec![EvidenceRow { title: Some(text("死亡后的就诊", "Visits after death")), ..clinic }],
+        counter_evidence: vec![EvidenceRow {
+            title: Some(text("死亡后的就诊", "Visits after death")),
+            ..clinic
+        }],
         exclusions_checked: vec![
             ExclusionChecked { code: "X-LAG".to_owned(), excused: 1 },
             ExclusionChecked { code: "X-ALIVE".to_owned(), excused: 0 },
@@ -112,7 +127,8 @@ fn outcome(rule_id: &str, zh: &str, en: &str, kind: OutcomeKind, findings: &[Fin
         title: text(zh, en),
         rule_hash: format!("hash of {rule_id}"),
         outcome: kind,
-        reason: (kind == OutcomeKind::NotEvaluated).then(|| text("缺少数据集 火化", "dataset cremations is missing")),
+        reason: (kind == OutcomeKind::NotEvaluated)
+            .then(|| text("缺少数据集 火化", "dataset cremations is missing")),
         warnings: Vec::new(),
         candidates: 40,
         excluded: BTreeMap::from([("X-LAG".to_owned(), 3)]),
@@ -141,7 +157,10 @@ pub(crate) fn record(findings: Vec<Finding>) -> RunRecord {
         as_of: "2026-11-22".to_owned(),
         started: "2026-11-22T01:00:00Z".to_owned(),
         ended: "2026-11-22T01:02:00Z".to_owned(),
-        parameters: BTreeMap::from([("PEN-03".to_owned(), BTreeMap::from([("grace_months".to_owned(), "1".to_owned())]))]),
+        parameters: BTreeMap::from([(
+            "PEN-03".to_owned(),
+            BTreeMap::from([("grace_months".to_owned(), "1".to_owned())]),
+        )]),
         inputs: vec![InputFile {
             dataset: "pension_payments".to_owned(),
             path: "pension_payments/2026.parquet".to_owned(),
@@ -151,10 +170,34 @@ pub(crate) fn record(findings: Vec<Finding>) -> RunRecord {
         }],
         environment: BTreeMap::from([("threads".to_owned(), "2".to_owned())]),
         outcomes: vec![
-            outcome("PEN-13", "同月重复发放养老金", "Pension paid twice for one month", OutcomeKind::Found, &findings),
-            outcome("PEN-03", "开具死亡证明后仍领取养老金", "Pension paid after a death certificate", OutcomeKind::Found, &findings),
-            outcome("PEN-02", "火化后仍领取养老金", "Pension paid after cremation", OutcomeKind::NotEvaluated, &findings),
-            outcome("PEN-09", "超高龄领取养老金", "Pension paid at an improbable age", OutcomeKind::Clean, &findings),
+            outcome(
+                "PEN-13",
+                "同月重复发放养老金",
+                "Pension paid twice for one month",
+                OutcomeKind::Found,
+                &findings,
+            ),
+            outcome(
+                "PEN-03",
+                "开具死亡证明后仍领取养老金",
+                "Pension paid after a death certificate",
+                OutcomeKind::Found,
+                &findings,
+            ),
+            outcome(
+                "PEN-02",
+                "火化后仍领取养老金",
+                "Pension paid after cremation",
+                OutcomeKind::NotEvaluated,
+                &findings,
+            ),
+            outcome(
+                "PEN-09",
+                "超高龄领取养老金",
+                "Pension paid at an improbable age",
+                OutcomeKind::Clean,
+                &findings,
+            ),
         ],
         excused: vec![excused("PEN-13", ID, "X-CLAWED"), excused("PEN-13", KIN_ID, "X-LAG")],
         findings,
@@ -171,9 +214,7 @@ pub(crate) fn finished(folder: &Path, findings: Vec<Finding>) -> RunFolder {
 }
 
 pub(crate) fn contracts() -> Vec<Contract> {
-    let field = |name: &str, zh: &str, en: &str, ty: &str, pii: Option<&str>| {
-        json!({"name": name, "title": {"zh": zh, "en": en}, "type": ty, "pii": pii})
-    };
+    let field = |name: &str, zh: &str, en: &str, ty: &str, pii: Option<&str>| json!({"name": name, "title": {"zh": zh, "en": en}, "type": ty, "pii": pii});
     let contract = |name: &str, zh: &str, en: &str, fields: Vec<serde_json::Value>| {
         let text = json!({"zh": zh, "en": en});
         let value = json!({"name": name, "title": text, "description": text, "person": "id_number",

@@ -12,10 +12,20 @@ use proptest::test_runner::TestRunner;
 use crate::fixture::{self, case, catalogue, contracts, finished, plain, rule};
 
 fn csv_options(encoding: Encoding) -> ExportOptions {
-    ExportOptions { profile: Profile::Investigator, format: Format::Csv, lang: Lang::Zh, encoding, ..ExportOptions::default() }
+    ExportOptions {
+        profile: Profile::Investigator,
+        format: Format::Csv,
+        lang: Lang::Zh,
+        encoding,
+        ..ExportOptions::default()
+    }
 }
 
-fn write(run: &RunFolder, out: &Path, options: &ExportOptions) -> Result<Vec<mingcha_ledger::Exported>, mingcha_rules::Diagnostic> {
+fn write(
+    run: &RunFolder,
+    out: &Path,
+    options: &ExportOptions,
+) -> Result<Vec<mingcha_ledger::Exported>, mingcha_rules::Diagnostic> {
     export(run, out, options, &catalogue(&contracts(), &[rule()]))
 }
 
@@ -44,7 +54,10 @@ fn csv_opens_with_a_mark_ends_lines_with_crlf_and_reads_back() {
     assert_eq!(records[0].last().unwrap(), "_export_id");
     assert!(body.ends_with("\"\r\n"));
     let evidence = fs::read_to_string(&files[1].path).unwrap();
-    assert!(evidence.contains("支付状态：1 已发放") && evidence.contains("费款所属期：2025-04；"), "{evidence}");
+    assert!(
+        evidence.contains("支付状态：1 已发放") && evidence.contains("费款所属期：2025-04；"),
+        "{evidence}"
+    );
 }
 
 #[test]
@@ -52,7 +65,9 @@ fn gb18030_holds_the_same_text() {
     let folder = tempfile::tempdir().unwrap();
     let rare = Finding { subject_name: Some("王𠮷㐂".to_owned()), ..case() };
     let run = finished(folder.path(), vec![rare]);
-    let read = |encoding, out: &str| fs::read(&write(&run, &folder.path().join(out), &csv_options(encoding)).unwrap()[0].path).unwrap();
+    let read = |encoding, out: &str| {
+        fs::read(&write(&run, &folder.path().join(out), &csv_options(encoding)).unwrap()[0].path).unwrap()
+    };
     let (utf8, gb) = (read(Encoding::Utf8, "a"), read(Encoding::Gb18030, "b"));
     let (decoded, _, broken) = GB18030.decode(&gb);
     assert!(!broken);
@@ -114,7 +129,10 @@ fn fifty_thousand_hostile_strings_stay_text_and_come_back() {
     for record in &records[1..] {
         let original = &strings[usize::from_str_radix(&record[0], 16).unwrap()];
         let read = &record[3];
-        assert!(!read.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']), "{read:?}");
+        assert!(
+            !read.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']),
+            "{read:?}"
+        );
         assert!(read == original || *read == format!("'{original}"), "{read:?} for {original:?}");
         assert_eq!(record[11], "-0.01", "numbers are not touched");
     }
@@ -124,7 +142,8 @@ fn fifty_thousand_hostile_strings_stay_text_and_come_back() {
 fn ndjson_has_the_fields_of_the_table() {
     let folder = tempfile::tempdir().unwrap();
     let run = finished(folder.path(), vec![case()]);
-    let options = ExportOptions { format: Format::Ndjson, profile: Profile::Investigator, ..ExportOptions::default() };
+    let options =
+        ExportOptions { format: Format::Ndjson, profile: Profile::Investigator, ..ExportOptions::default() };
     let files = write(&run, &folder.path().join("out"), &options).unwrap();
     let text = fs::read_to_string(&files[0].path).unwrap();
     let object: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();

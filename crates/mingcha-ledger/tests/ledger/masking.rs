@@ -36,7 +36,8 @@ fn no_masked_export_shows_a_number_a_name_or_an_account() {
     for profile in [Profile::Supervisor, Profile::Public] {
         for format in [Format::Xlsx, Format::Csv, Format::Parquet, Format::Ndjson] {
             for lang in [Lang::Zh, Lang::En] {
-                let options = ExportOptions { profile, format, lang, by_area: true, ..ExportOptions::default() };
+                let options =
+                    ExportOptions { profile, format, lang, by_area: true, ..ExportOptions::default() };
                 let out = tempfile::tempdir().unwrap();
                 let files = export(&run, out.path(), &options, &catalogue(&contracts, &rules)).unwrap();
                 assert!(!files.is_empty());
@@ -57,7 +58,8 @@ fn an_investigator_sees_everything_and_masked_is_the_default() {
     let (contracts, rules) = (contracts(), [rule()]);
     let folder = tempfile::tempdir().unwrap();
     let run = finished(folder.path(), vec![case()]);
-    let options = ExportOptions { profile: Profile::Investigator, lang: Lang::Zh, ..ExportOptions::default() };
+    let options =
+        ExportOptions { profile: Profile::Investigator, lang: Lang::Zh, ..ExportOptions::default() };
     let files = export(&run, &folder.path().join("full"), &options, &catalogue(&contracts, &rules)).unwrap();
     let text = readable(&files[0].path);
     for secret in SECRETS {
@@ -100,7 +102,8 @@ fn firms_keep_their_names_and_accounts_do_not() {
     };
     assert_eq!(masker.finding(&firm).subject_name.as_deref(), Some("城关镇卫生院"));
     assert_eq!(masker.finding(&firm).subject_id, "H8801001");
-    let account = Finding { subject_type: SubjectType::Account, subject_id: fixture::ACCOUNT.to_owned(), ..firm };
+    let account =
+        Finding { subject_type: SubjectType::Account, subject_id: fixture::ACCOUNT.to_owned(), ..firm };
     assert_eq!(masker.finding(&account).subject_id, "****5678");
 }
 
@@ -111,8 +114,14 @@ fn small_public_counts_are_withheld() {
     let mut findings = plain(12);
     findings.push(case());
     let run = finished(folder.path(), findings);
-    let options = ExportOptions { profile: Profile::Public, format: Format::Csv, lang: Lang::Zh, ..ExportOptions::default() };
-    let files = export(&run, &folder.path().join("public"), &options, &catalogue(&contracts, &rules)).unwrap();
+    let options = ExportOptions {
+        profile: Profile::Public,
+        format: Format::Csv,
+        lang: Lang::Zh,
+        ..ExportOptions::default()
+    };
+    let files =
+        export(&run, &folder.path().join("public"), &options, &catalogue(&contracts, &rules)).unwrap();
     let text = readable(&files[0].path);
     let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
     assert_eq!(

@@ -25,7 +25,9 @@ fn what_was_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let run = finished(folder.path(), findings());
     let mut expected = findings();
-    expected.sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id)));
+    expected.sort_by(|a, b| {
+        (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
+    });
     assert_eq!(run.findings().unwrap(), expected);
     assert_eq!(run.finding(fixture::CASE).unwrap(), Some(case()));
     assert_eq!(run.finding("no such id").unwrap(), None);
@@ -36,14 +38,20 @@ fn what_was_written_is_read_back() {
     let shown = |o: &Outcome| serde_json::to_string(o).unwrap();
     let mut expected = record(findings()).outcomes;
     expected.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
-    assert_eq!(outcomes.iter().map(shown).collect::<Vec<_>>(), expected.iter().map(shown).collect::<Vec<_>>());
+    assert_eq!(
+        outcomes.iter().map(shown).collect::<Vec<_>>(),
+        expected.iter().map(shown).collect::<Vec<_>>()
+    );
 
     let manifest = run.manifest();
     assert_eq!(manifest.counts.findings, 21);
     assert_eq!(manifest.counts.by_severity["high"], 1);
     assert_eq!(manifest.counts.amount_fen, 1_234_567 + 101 * 190);
     assert_eq!(manifest.counts.rules_by_outcome["not_evaluated"], 1);
-    assert_eq!(manifest.files.keys().collect::<Vec<_>>(), ["excused.parquet", "findings.parquet", "rules.parquet"]);
+    assert_eq!(
+        manifest.files.keys().collect::<Vec<_>>(),
+        ["excused.parquet", "findings.parquet", "rules.parquet"]
+    );
     assert_eq!(names(folder.path()), ["run"]);
 }
 
@@ -54,14 +62,31 @@ fn the_columns_of_findings_are_those_of_the_contract() {
     let run = finished(folder.path(), findings());
     let file = fs::File::open(run.path().join("findings.parquet")).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let columns: Vec<String> = reader.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    let columns: Vec<String> =
+        reader.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     assert_eq!(
         columns,
         [
-            "finding_id Utf8", "rule_id Utf8", "rule_version Int32", "severity Utf8", "grade Utf8", "identity Utf8",
-            "subject_type Utf8", "subject_id Utf8", "subject_name Utf8", "area_code Utf8", "period_from Date32",
-            "period_to Date32", "amount Decimal128(14, 2)", "message_zh Utf8", "message_en Utf8", "evidence Utf8",
-            "counter_evidence Utf8", "exclusions_checked Utf8", "run_id Utf8", "measures Utf8",
+            "finding_id Utf8",
+            "rule_id Utf8",
+            "rule_version Int32",
+            "severity Utf8",
+            "grade Utf8",
+            "identity Utf8",
+            "subject_type Utf8",
+            "subject_id Utf8",
+            "subject_name Utf8",
+            "area_code Utf8",
+            "period_from Date32",
+            "period_to Date32",
+            "amount Decimal128(14, 2)",
+            "message_zh Utf8",
+            "message_en Utf8",
+            "evidence Utf8",
+            "counter_evidence Utf8",
+            "exclusions_checked Utf8",
+            "run_id Utf8",
+            "measures Utf8",
         ]
     );
     let marks = reader.metadata().file_metadata().key_value_metadata().unwrap();
@@ -193,7 +218,14 @@ fn findings_that_break_their_table_are_refused() {
 #[test]
 fn the_greatest_and_least_amounts_and_absent_values_survive() {
     let folder = tempfile::tempdir().unwrap();
-    let bare = Finding { subject_name: None, area_code: None, period_from: None, period_to: None, amount_fen: None, ..case() };
+    let bare = Finding {
+        subject_name: None,
+        area_code: None,
+        period_from: None,
+        period_to: None,
+        amount_fen: None,
+        ..case()
+    };
     let with = |n: u8, fen: i64| Finding { finding_id: n.to_string(), amount_fen: Some(fen), ..case() };
     let all = vec![bare, with(2, 99_999_999_999_999), with(3, -99_999_999_999_999)];
     let run = finished(folder.path(), all.clone());

@@ -48,7 +48,8 @@ fn a_finding_arrives_cell_for_cell() {
     let mut book: Xlsx<_> = open_workbook(&files[0].path).unwrap();
     let list = book.worksheet_range("线索清单").unwrap();
     let cell = |title: &str| {
-        let at = list.rows().next().unwrap().iter().position(|c| *c == Data::String(title.to_owned())).unwrap();
+        let at =
+            list.rows().next().unwrap().iter().position(|c| *c == Data::String(title.to_owned())).unwrap();
         list.rows().nth(1).unwrap()[at].clone()
     };
     let text = |s: &str| Data::String(s.to_owned());
@@ -64,13 +65,32 @@ fn a_finding_arrives_cell_for_cell() {
     assert_eq!(cell("结论"), Data::Empty);
     let against = cell("相反的证据").to_string();
     assert!(against.starts_with("死亡后的就诊：门诊购药（"), "{against}");
-    assert_eq!(cell("已核对的排除情形"), text("登记时间差 X-LAG：已扣除 1 条\n死亡后有生命迹象 X-ALIVE：不符合"));
+    assert_eq!(
+        cell("已核对的排除情形"),
+        text("登记时间差 X-LAG：已扣除 1 条\n死亡后有生命迹象 X-ALIVE：不符合")
+    );
 
     let evidence = book.worksheet_range("证据明细").unwrap();
-    let rows: Vec<Vec<String>> = evidence.rows().skip(1).map(|r| r.iter().map(Data::to_string).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        evidence.rows().skip(1).map(|r| r.iter().map(Data::to_string).collect()).collect();
     assert_eq!(rows.len(), 3);
-    assert_eq!(rows[1][1..8], ["1", fixture::NAME, "支持", "开具死亡证明后仍领取养老金", "养老金发放明细", "pension_payments/2026.parquet", "17"]);
-    assert!(rows[1][8].contains("支付状态：1 已发放") && rows[1][8].contains(fixture::ACCOUNT), "{}", rows[1][8]);
+    assert_eq!(
+        rows[1][1..8],
+        [
+            "1",
+            fixture::NAME,
+            "支持",
+            "开具死亡证明后仍领取养老金",
+            "养老金发放明细",
+            "pension_payments/2026.parquet",
+            "17"
+        ]
+    );
+    assert!(
+        rows[1][8].contains("支付状态：1 已发放") && rows[1][8].contains(fixture::ACCOUNT),
+        "{}",
+        rows[1][8]
+    );
     assert_eq!(rows[2][3], "相反");
 }
 
@@ -89,12 +109,18 @@ fn the_workbook_can_be_filled_in_and_nothing_else() {
         assert_eq!(visible[4], ("_meta".to_owned(), SheetVisible::VeryHidden));
         let xml = part(&files[0].path, "xl/worksheets/sheet1.xml");
         assert!(xml.contains("<sheetProtection sheet=\"1\""), "protected");
-        assert!(xml.contains("autoFilter=\"0\"") && xml.contains("sort=\"0\""), "filter and sort are allowed");
+        assert!(
+            xml.contains("autoFilter=\"0\"") && xml.contains("sort=\"0\""),
+            "filter and sort are allowed"
+        );
         assert!(xml.contains("state=\"frozen\""), "heading frozen");
         assert!(xml.contains("<autoFilter ref=\"A1:V4\""), "filter");
         assert!(xml.contains("hidden=\"1\""), "the id column is hidden");
         assert!(xml.contains(&format!("'_lists'!${column}$2:${column}$7")), "drop-down");
-        assert!(xml.contains("type=\"date\"") && xml.contains("type=\"decimal\""), "dates and money are checked");
+        assert!(
+            xml.contains("type=\"date\"") && xml.contains("type=\"decimal\""),
+            "dates and money are checked"
+        );
         assert!(part(&files[0].path, "xl/styles.xml").contains("<protection locked=\"0\"/>"), "open cells");
         let lists = &cells(&files[0].path)["_lists"];
         assert_eq!(lists[1], ["confirmed", "属实", "Confirmed"]);
@@ -114,7 +140,10 @@ fn the_hidden_sheet_tells_an_import_what_it_needs() {
     assert_eq!((meta["rows"].as_str(), meta["profile"].as_str()), ("3", "investigator"));
     assert_eq!((meta["as_of"].as_str(), meta["schema_version"].as_str()), ("2026-11-22", "1"));
     assert_eq!(meta["export_id"].len(), 16);
-    assert!(part(&files[0].path, "xl/worksheets/sheet1.xml").contains("A&amp;&amp;B 办公室"), "recipient on every page");
+    assert!(
+        part(&files[0].path, "xl/worksheets/sheet1.xml").contains("A&amp;&amp;B 办公室"),
+        "recipient on every page"
+    );
 }
 
 #[test]
@@ -124,7 +153,8 @@ fn sheets_split_at_the_limit_and_lose_nothing() {
     let options = ExportOptions { sheet_rows: 10, ..full(Lang::En) };
     let files = written(&run, &folder.path().join("out"), &options);
     let sheets = cells(&files[0].path);
-    let sizes: Vec<usize> = ["Findings", "Findings 2", "Findings 3"].iter().map(|s| sheets[*s].len()).collect();
+    let sizes: Vec<usize> =
+        ["Findings", "Findings 2", "Findings 3"].iter().map(|s| sheets[*s].len()).collect();
     assert_eq!(sizes, [10, 10, 8]);
     assert_eq!(["Evidence", "Evidence 2", "Evidence 3"].map(|s| sheets[s].len()), [10, 10, 8]);
     let mut ids: Vec<&str> = ["Findings", "Findings 2", "Findings 3"]
@@ -142,19 +172,32 @@ fn areas_add_up_to_the_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut findings = plain(21);
     findings.push(case());
-    findings.push(mingcha_rules::Finding { finding_id: "ff".repeat(16), area_code: None, amount_fen: None, ..case() });
+    findings.push(mingcha_rules::Finding {
+        finding_id: "ff".repeat(16),
+        area_code: None,
+        amount_fen: None,
+        ..case()
+    });
     let run = finished(folder.path(), findings);
     let out = folder.path().join("out");
     let files = written(&run, &out, &ExportOptions { by_area: true, ..full(Lang::Zh) });
-    let names: Vec<String> = files.iter().map(|f| f.path.strip_prefix(&out).unwrap().display().to_string()).collect();
+    let names: Vec<String> =
+        files.iter().map(|f| f.path.strip_prefix(&out).unwrap().display().to_string()).collect();
     assert_eq!(
         names,
-        ["findings.xlsx", "areas/地区不明.xlsx", "areas/880101001-城关镇.xlsx", "areas/880101002-河东镇.xlsx", "areas/880102001-北山县.xlsx"]
+        [
+            "findings.xlsx",
+            "areas/地区不明.xlsx",
+            "areas/880101001-城关镇.xlsx",
+            "areas/880101002-河东镇.xlsx",
+            "areas/880102001-北山县.xlsx"
+        ]
     );
     let sum = |path: &Path| -> (usize, f64) {
         let mut book: Xlsx<_> = open_workbook(path).unwrap();
         let list = book.worksheet_range("线索清单").unwrap();
-        let money = list.rows().skip(1).filter_map(|r| if let Data::Float(n) = r[11] { Some(n) } else { None });
+        let money =
+            list.rows().skip(1).filter_map(|r| if let Data::Float(n) = r[11] { Some(n) } else { None });
         (list.rows().count() - 1, money.sum())
     };
     let whole = sum(&files[0].path);
@@ -187,7 +230,8 @@ fn the_summary_tells_counts_money_and_what_was_not_evaluated() {
 fn the_same_run_gives_the_same_workbook() {
     let folder = tempfile::tempdir().unwrap();
     let run = finished(folder.path(), plain(5));
-    let bytes = |out: &str| fs::read(&written(&run, &folder.path().join(out), &full(Lang::Zh))[0].path).unwrap();
+    let bytes =
+        |out: &str| fs::read(&written(&run, &folder.path().join(out), &full(Lang::Zh))[0].path).unwrap();
     assert_eq!(bytes("a"), bytes("b"));
 }
 

@@ -234,8 +234,8 @@ const BREAKS: &[(&str, &str, &str, &str)] = &[
         "sql: ''\n",
         "''",
     ),
-    ("MC130", "Look at the books", "<first step>", "<"),
-    ("MC130", "FROM payments p\n", "FROM payments p -- <say which>\n", "<"),
+    ("MC130", "Look at the books", "<first step>", "<first step>"),
+    ("MC130", "FROM payments p\n", "FROM payments p -- <say which>\n", "<say which>"),
     ("MC131", "matter: [day]", "matter: [day, day]", "day"),
     ("MC301", "references: [规程]", "references: ['11010519491231002X']", "11010519491231002X"),
     ("MC302", ", pii: direct_id", "", "id_number"),
@@ -405,6 +405,18 @@ fn a_rule_falls_with_the_view_and_the_contract_it_stands_on() {
         let (library, _) = settle(library);
         assert!(library.rules.is_empty() && library.views.is_empty(), "{put}");
         assert_eq!(library.left_out.len(), 1, "{put}");
+    }
+}
+
+#[test]
+fn blanks_are_a_warning_in_a_draft_and_an_error_afterwards() {
+    for (status, level) in [("draft", Level::Warning), ("trial", Level::Error)] {
+        let text = scaffold::new_rule("PEN-99", "多付", "Paid twice", "pension")
+            .replace("status: draft", &format!("status: {status}"));
+        let files = [("rules/pension/PEN-99-new.yaml", text.as_str())];
+        let (library, _) = load(&Sources::from_embedded(files));
+        let faults: Vec<Diagnostic> = check(&library).into_iter().filter(|f| f.code == "MC130").collect();
+        assert!(!faults.is_empty() && faults.iter().all(|f| f.level == level), "{status}");
     }
 }
 

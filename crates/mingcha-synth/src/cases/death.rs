@@ -29,7 +29,12 @@ impl Source {
     }
 
     /// Writes the row that tells of the death, and lends its number and name to be changed.
-    pub(crate) fn tell<'s>(self, s: &'s mut Scene<'_>, actor: &Actor, died: NaiveDate) -> (&'s mut Text, &'s mut Text) {
+    pub(crate) fn tell<'s>(
+        self,
+        s: &'s mut Scene<'_>,
+        actor: &Actor,
+        died: NaiveDate,
+    ) -> (&'s mut Text, &'s mut Text) {
         match self {
             Self::Registry => {
                 s.cancel(actor, "1", after(died, 12), Some(died));
@@ -98,12 +103,17 @@ const OWN: &[Case] = &[
     each("a second source confirms the hospital", hospital_and_certificate),
     each("left hospital against advice", against_advice),
     each("moved to another hospital", transferred),
-    Case { name: "the hospital codes ordinary discharges as deaths", plant: Plant::Together(miscoded_hospital) },
+    Case {
+        name: "the hospital codes ordinary discharges as deaths",
+        plant: Plant::Together(miscoded_hospital),
+    },
 ];
 
 /// All kinds of this family.
 pub(crate) fn cases() -> Vec<Case> {
-    let shared = SHARED.iter().flat_map(|(name, plant)| SOURCES.map(|source| Case { name, plant: Plant::Death(*plant, source) }));
+    let shared = SHARED
+        .iter()
+        .flat_map(|(name, plant)| SOURCES.map(|source| Case { name, plant: Plant::Death(*plant, source) }));
     shared.chain(OWN.iter().copied()).collect()
 }
 

@@ -1,6 +1,8 @@
 //! ID-01 to ID-04: damaged numbers, one number with two names, one person with two numbers, and files that
 //! disagree with the number.
 
+use std::collections::BTreeSet;
+
 use super::scene::{Actor, Scene};
 use super::{Case, each};
 use crate::calendar::{after, before, moment};
@@ -54,7 +56,13 @@ fn odd_spellings(s: &mut Scene<'_>) {
     let actor = s.person();
     let number = actor.number();
     let wide: String = number.chars().filter_map(|c| char::from_u32(c as u32 + 0xFEE0)).collect();
-    let spellings = [number.to_lowercase(), wide, format!("'{number}"), format!(" {number} "), format!("{number}\u{200B}")];
+    let spellings = [
+        number.to_lowercase(),
+        wide,
+        format!("'{number}"),
+        format!(" {number} "),
+        format!("{number}\u{200B}"),
+    ];
     for (month, spelling) in (-6..).zip(spellings) {
         let day = s.day(month, 9);
         s.visit(&actor, day, "clinic", 2_000).id_number = spelling.into();
@@ -62,38 +70,74 @@ fn odd_spellings(s: &mut Scene<'_>) {
     s.near_miss("ID-01", &actor);
 }
 
-/// Numbers that no normalisation can save; their rows must be rejected. Nobody else depends on them.
+/// What befalls the number of a row.
+type Damage = fn(&str) -> String;
+
+/// Writes a row that bears such a number.
+type Bearer = fn(&mut Scene<'_>, &str);
+
+/// Ways to ruin a number so that no normalisation can save it, and the dataset where each is met.
+const DAMAGES: [(Damage, Bearer); 8] = [
+    (wrong_check, payment),
+    (zero_tail, payment),
+    (letter, payment),
+    (scientific, payment),
+    (month_thirteen, registry),
+    (thirtieth_of_february, registry),
+    (too_short, visit),
+    (too_long, visit),
+];
+
+/// Damaged numbers; their rows must be rejected. Nobody else depends on them.
 pub(crate) fn damaged(s: &mut Scene<'_>, count: u64) {
-    for _ in 0..count {
-        let sound = fresh(s);
-        let digit = if sound.ends_with('5') { '6' } else { '5' };
-        payment(s, &format!("{}{digit}", &sound[..17]));
-
-        // The tail of a number that went through a spreadsheet.
-        let mut sound = fresh(s);
-        while with_check(&format!("{}00", &sound[..15])).ends_with('0') {
-            sound = fresh(s);
+    let mut seen = BTreeSet::new();
+    for (damage, row) in DAMAGES {
+        for _ in 0..count {
+            // Two people's numbers may be ruined alike, and one in eleven zero tails looks sound.
+            let raw =
+                (0..100).map(|_| damage(&fresh(s))).find(|raw| !looks_sound(raw) && seen.insert(raw.clone()));
+            if let Some(raw) = raw {
+                row(s, &raw);
+            }
         }
-        payment(s, &format!("{}000", &sound[..15]));
-
-        let sound = fresh(s);
-        payment(s, &format!("{}O{}", &sound[..12], &sound[13..]));
-
-        let sound = fresh(s);
-        payment(s, &format!("{}.{}E+17", &sound[..1], &sound[1..14]));
-
-        let sound = fresh(s);
-        registry(s, &with_check(&format!("{}19551340{}", &sound[..6], &sound[14..17])));
-
-        let sound = fresh(s);
-        registry(s, &with_check(&format!("{}19550230{}", &sound[..6], &sound[14..17])));
-
-        let sound = fresh(s);
-        visit(s, &sound[..17]);
-
-        let sound = fresh(s);
-        visit(s, &format!("{sound}1"));
     }
+}
+
+fn looks_sound(raw: &str) -> bool {
+    raw.len() == 18 && raw.ends_with("000") && with_check(&raw[..17]) == raw
+}
+
+fn wrong_check(sound: &str) -> String {
+    format!("{}{}", &sound[..17], if sound.ends_with('5') { '6' } else { '5' })
+}
+
+/// The number went through a spreadsheet that keeps 15 digits.
+fn zero_tail(sound: &str) -> String {
+    format!("{}000", &sound[..15])
+}
+
+fn letter(sound: &str) -> String {
+    format!("{}O{}", &sound[..12], &sound[13..])
+}
+
+fn scientific(sound: &str) -> String {
+    format!("{}.{}E+17", &sound[..1], &sound[1..14])
+}
+
+fn month_thirteen(sound: &str) -> String {
+    with_check(&format!("{}13{}", &sound[..10], &sound[12..17]))
+}
+
+fn thirtieth_of_february(sound: &str) -> String {
+    with_check(&format!("{}0230{}", &sound[..10], &sound[14..17]))
+}
+
+fn too_short(sound: &str) -> String {
+    sound[..17].to_owned()
+}
+
+fn too_long(sound: &str) -> String {
+    format!("{sound}1")
 }
 
 /// The number of somebody who appears nowhere else.

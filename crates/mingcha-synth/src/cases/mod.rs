@@ -41,14 +41,28 @@ struct Case {
     plant: Plant,
 }
 
+impl Case {
+    fn play(&self, scene: &mut Scene<'_>, count: u64) {
+        match self.plant {
+            Plant::Each(plant) => (0..count).for_each(|_| plant(scene)),
+            Plant::Death(plant, source) => (0..count).for_each(|_| plant(scene, source)),
+            Plant::Together(plant) => plant(scene, count),
+        }
+    }
+}
+
 const fn each(name: &'static str, plant: fn(&mut Scene<'_>)) -> Case {
     Case { name, plant: Plant::Each(plant) }
 }
 
 /// How many cases of each kind a city of so many persons holds.
 pub(crate) fn per_kind(persons: u64) -> u64 {
-    (persons / 20_000).max(5)
+    (persons / 20_000).max(3)
 }
+
+/// Kinds that only spare people are planted so many times as often: accusing the innocent is the worse
+/// fault, so near misses outnumber hits.
+const SPARED: u64 = 3;
 
 /// Plants every kind of case and gives the rows and the truth about them.
 pub(crate) fn plant(
@@ -68,10 +82,10 @@ pub(crate) fn plant(
     cases.extend(medical::CASES);
     for (kind, case) in cases.iter().enumerate() {
         scene.open(kind as u64, case.name);
-        match case.plant {
-            Plant::Each(plant) => (0..count).for_each(|_| plant(&mut scene)),
-            Plant::Death(plant, source) => (0..count).for_each(|_| plant(&mut scene, source)),
-            Plant::Together(plant) => plant(&mut scene, count),
+        let hits = scene.hits();
+        case.play(&mut scene, count);
+        if scene.hits() == hits && !matches!(case.plant, Plant::Together(_)) {
+            case.play(&mut scene, count * (SPARED - 1));
         }
     }
     if dirt {

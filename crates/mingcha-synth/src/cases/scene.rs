@@ -9,7 +9,9 @@ use crate::dice::{Dice, Purpose};
 use crate::identity::{Identity, Registrar, Sex};
 use crate::names;
 use crate::places::{self, COUNTIES};
-use crate::records::{Certificate, Cremation, Custody, Fen, Payee, Payment, Refund, Registry, Renewal, Ride, Rows, Stay, Visit};
+use crate::records::{
+    Certificate, Cremation, Custody, Fen, Payee, Payment, Refund, Registry, Renewal, Ride, Rows, Stay, Visit,
+};
 use crate::truth::TruthRow;
 
 /// Deaths booked to one small hospital; far below the hundred discharges from which a share is judged.
@@ -111,7 +113,15 @@ impl<'a> Scene<'a> {
     }
 
     /// A verdict about a subject that is not a person.
-    pub(crate) fn note(&mut self, kind: &str, rule: &str, expected: bool, exclusion: Option<&str>, id_number: &str, subject: &str) {
+    pub(crate) fn note(
+        &mut self,
+        kind: &str,
+        rule: &str,
+        expected: bool,
+        exclusion: Option<&str>,
+        id_number: &str,
+        subject: &str,
+    ) {
         self.truth.push(TruthRow {
             kind: kind.to_owned(),
             id_number: id_number.to_owned(),
@@ -121,6 +131,11 @@ impl<'a> Scene<'a> {
             subject_id: subject.to_owned(),
             note: self.name.to_owned(),
         });
+    }
+
+    /// Verdicts so far that a rule must flag somebody.
+    pub(crate) fn hits(&self) -> usize {
+        self.truth.iter().filter(|row| row.expected).count()
     }
 
     /// Adds to the note of the last verdict.
@@ -254,7 +269,13 @@ impl<'a> Scene<'a> {
     }
 
     /// Cancels the registry row.
-    pub(crate) fn cancel(&mut self, actor: &Actor, category: &'static str, cancelled: NaiveDate, died: Option<NaiveDate>) {
+    pub(crate) fn cancel(
+        &mut self,
+        actor: &Actor,
+        category: &'static str,
+        cancelled: NaiveDate,
+        died: Option<NaiveDate>,
+    ) {
         let row = self.registry(actor);
         row.status = "注销".into();
         row.cancel_category = category.into();
@@ -279,27 +300,30 @@ impl<'a> Scene<'a> {
     pub(crate) fn enrol_in(&mut self, actor: &Actor, scheme: &'static str) -> &mut Payee {
         let start = Month::of(actor.identity.birth).plus(60 * 12 + 1);
         let cert = self.month(-40);
-        self.push(|rows| &mut rows.payees, Payee {
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            sex: actor.identity.sex().code().into(),
-            birth_date: Some(actor.identity.birth),
-            scheme: scheme.into(),
-            status: "1".into(),
-            start_month: Some(start),
-            account_no: actor.account.clone().into(),
-            bank: "云栖农商银行".into(),
-            area_code: COUNTIES[actor.county].code.to_string().into(),
-            village: "青禾村".into(),
-            phone: format!("101{:08}", actor.serial).into(),
-            // Long ago: a sign of life, but of nothing that happens in a case.
-            last_cert_month: Some(cert),
-            cert_type: "01".into(),
-            next_cert_month: Some(cert.plus(12)),
-            residence: "1".into(),
-            operator: "窗口01".into(),
-            ..Payee::default()
-        })
+        self.push(
+            |rows| &mut rows.payees,
+            Payee {
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                sex: actor.identity.sex().code().into(),
+                birth_date: Some(actor.identity.birth),
+                scheme: scheme.into(),
+                status: "1".into(),
+                start_month: Some(start),
+                account_no: actor.account.clone().into(),
+                bank: "云栖农商银行".into(),
+                area_code: COUNTIES[actor.county].code.to_string().into(),
+                village: "青禾村".into(),
+                phone: format!("101{:08}", actor.serial).into(),
+                // Long ago: a sign of life, but of nothing that happens in a case.
+                last_cert_month: Some(cert),
+                cert_type: "01".into(),
+                next_cert_month: Some(cert.plus(12)),
+                residence: "1".into(),
+                operator: "窗口01".into(),
+                ..Payee::default()
+            },
+        )
     }
 
     /// The payer's row of an enrolled actor, to be changed.
@@ -357,7 +381,13 @@ impl<'a> Scene<'a> {
     }
 
     /// One payment, to be changed.
-    pub(crate) fn payment(&mut self, actor: &Actor, scheme: &'static str, item: &'static str, month: i32) -> &mut Payment {
+    pub(crate) fn payment(
+        &mut self,
+        actor: &Actor,
+        scheme: &'static str,
+        item: &'static str,
+        month: i32,
+    ) -> &mut Payment {
         let (basic, personal) = Self::monthly(actor, scheme);
         let fen = match item {
             "basic" => basic,
@@ -365,30 +395,36 @@ impl<'a> Scene<'a> {
             _ => 300_000 + (actor.serial % 900).cast_signed() * 100,
         };
         let month = self.month(month);
-        self.push(|rows| &mut rows.payments, Payment {
-            id_number: actor.number().into(),
-            scheme: scheme.into(),
-            item: item.into(),
-            period_month: Some(month),
-            paid_date: Some(month.day(12)),
-            amount: Some(Fen(fen)),
-            pay_state: "1".into(),
-            adjust_type: "".into(),
-            account_no: actor.account.clone().into(),
-        })
+        self.push(
+            |rows| &mut rows.payments,
+            Payment {
+                id_number: actor.number().into(),
+                scheme: scheme.into(),
+                item: item.into(),
+                period_month: Some(month),
+                paid_date: Some(month.day(12)),
+                amount: Some(Fen(fen)),
+                pay_state: "1".into(),
+                adjust_type: "".into(),
+                account_no: actor.account.clone().into(),
+            },
+        )
     }
 
     /// Money that came back for a month, or for no month in particular.
     pub(crate) fn refund(&mut self, actor: &Actor, month: Option<i32>, fen: i64) -> &mut Refund {
         let credited = self.day(0, 16);
         let month = month.map(|m| self.month(m));
-        self.push(|rows| &mut rows.refunds, Refund {
-            id_number: actor.number().into(),
-            period_month: month,
-            amount: Some(Fen(fen)),
-            state: "1".into(),
-            credited_date: Some(credited),
-        })
+        self.push(
+            |rows| &mut rows.refunds,
+            Refund {
+                id_number: actor.number().into(),
+                period_month: month,
+                amount: Some(Fen(fen)),
+                state: "1".into(),
+                credited_date: Some(credited),
+            },
+        )
     }
 
     /// All the money of each of these months came back.
@@ -401,45 +437,54 @@ impl<'a> Scene<'a> {
 
     /// A death certificate, version 1.
     pub(crate) fn certificate(&mut self, actor: &Actor, died: NaiveDate) -> &mut Certificate {
-        self.push(|rows| &mut rows.certificates, Certificate {
-            certificate_no: format!("C99{:010}", actor.serial).into(),
-            version: Some(1),
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            death_time: Some(moment(died, 400)),
-            issuing_org: places::certifier(actor.county).into(),
-            issue_date: Some(died),
-            kin_id_number: "".into(),
-        })
+        self.push(
+            |rows| &mut rows.certificates,
+            Certificate {
+                certificate_no: format!("C99{:010}", actor.serial).into(),
+                version: Some(1),
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                death_time: Some(moment(died, 400)),
+                issuing_org: places::certifier(actor.county).into(),
+                issue_date: Some(died),
+                kin_id_number: "".into(),
+            },
+        )
     }
 
     /// A cremation on this day.
     pub(crate) fn cremation(&mut self, actor: &Actor, day: NaiveDate) -> &mut Cremation {
-        self.push(|rows| &mut rows.cremations, Cremation {
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            cremation_date: Some(day),
-            applicant_id: "".into(),
-            funeral_home: places::funeral_home(actor.county).into(),
-        })
+        self.push(
+            |rows| &mut rows.cremations,
+            Cremation {
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                cremation_date: Some(day),
+                applicant_id: "".into(),
+                funeral_home: places::funeral_home(actor.county).into(),
+            },
+        )
     }
 
     /// A stay in the first hospital of the actor's county, discharged home.
     pub(crate) fn stay(&mut self, actor: &Actor, admitted: NaiveDate, discharged: NaiveDate) -> &mut Stay {
         let fund = 420_000 + (actor.serial % 700).cast_signed() * 100;
-        self.push(|rows| &mut rows.stays, Stay {
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            hospital_code: places::hospital(actor.county, 0).into(),
-            admit_time: Some(moment(admitted, 9 * 60)),
-            discharge_time: Some(moment(discharged, 15 * 60)),
-            discharge_mode: "1".into(),
-            ward_type: "general".into(),
-            diagnosis: "肺部感染".into(),
-            total_cost: Some(Fen(fund + 150_000)),
-            fund_paid: Some(Fen(fund)),
-            self_paid: Some(Fen(150_000)),
-        })
+        self.push(
+            |rows| &mut rows.stays,
+            Stay {
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                hospital_code: places::hospital(actor.county, 0).into(),
+                admit_time: Some(moment(admitted, 9 * 60)),
+                discharge_time: Some(moment(discharged, 15 * 60)),
+                discharge_mode: "1".into(),
+                ward_type: "general".into(),
+                diagnosis: "肺部感染".into(),
+                total_cost: Some(Fen(fund + 150_000)),
+                fund_paid: Some(Fen(fund)),
+                self_paid: Some(Fen(150_000)),
+            },
+        )
     }
 
     /// A stay that the patient paid alone.
@@ -460,27 +505,39 @@ impl<'a> Scene<'a> {
     }
 
     /// A visit (`clinic` or `pharmacy`) for which the fund paid so much.
-    pub(crate) fn visit(&mut self, actor: &Actor, day: NaiveDate, kind: &'static str, fund: i64) -> &mut Visit {
-        self.push(|rows| &mut rows.visits, Visit {
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            org_code: places::clinic(actor.county, actor.serial).into(),
-            visit_time: Some(moment(day, 10 * 60)),
-            visit_type: kind.into(),
-            total_cost: Some(Fen(fund + 3_000)),
-            fund_paid: Some(Fen(fund)),
-        })
+    pub(crate) fn visit(
+        &mut self,
+        actor: &Actor,
+        day: NaiveDate,
+        kind: &'static str,
+        fund: i64,
+    ) -> &mut Visit {
+        self.push(
+            |rows| &mut rows.visits,
+            Visit {
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                org_code: places::clinic(actor.county, actor.serial).into(),
+                visit_time: Some(moment(day, 10 * 60)),
+                visit_type: kind.into(),
+                total_cost: Some(Fen(fund + 3_000)),
+                fund_paid: Some(Fen(fund)),
+            },
+        )
     }
 
     /// A renewal of the actor's card.
     pub(crate) fn renewal(&mut self, actor: &Actor, day: NaiveDate, channel: &'static str) -> &mut Renewal {
-        self.push(|rows| &mut rows.renewals, Renewal {
-            card_no: actor.card().into(),
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            renewal_date: Some(day),
-            channel: channel.into(),
-        })
+        self.push(
+            |rows| &mut rows.renewals,
+            Renewal {
+                card_no: actor.card().into(),
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                renewal_date: Some(day),
+                channel: channel.into(),
+            },
+        )
     }
 
     /// A tap of the actor's card, whose owner a renewal must tell.
@@ -494,15 +551,24 @@ impl<'a> Scene<'a> {
     }
 
     /// A sentence.
-    pub(crate) fn custody(&mut self, actor: &Actor, kind: &'static str, start: NaiveDate, end: Option<NaiveDate>) -> &mut Custody {
-        self.push(|rows| &mut rows.custody, Custody {
-            id_number: actor.number().into(),
-            name: actor.name.clone().into(),
-            sentence_type: kind.into(),
-            custody_start: Some(start),
-            custody_end: end,
-            place: "归湖监狱".into(),
-        })
+    pub(crate) fn custody(
+        &mut self,
+        actor: &Actor,
+        kind: &'static str,
+        start: NaiveDate,
+        end: Option<NaiveDate>,
+    ) -> &mut Custody {
+        self.push(
+            |rows| &mut rows.custody,
+            Custody {
+                id_number: actor.number().into(),
+                name: actor.name.clone().into(),
+                sentence_type: kind.into(),
+                custody_start: Some(start),
+                custody_end: end,
+                place: "归湖监狱".into(),
+            },
+        )
     }
 
     /// Adds a row and gives it back to be changed.

@@ -45,7 +45,7 @@ fn shape(city: CityFormat, index: usize, dataset: &str) -> (FileFormat, usize) {
         },
         CityFormat::Parquet => (FileFormat::Parquet(Style::PLAIN), 1),
         CityFormat::ParquetVariant => (FileFormat::Parquet(Style::variant(index)), 2 + index % 2),
-        CityFormat::CsvUtf8 if index % 2 == 0 => (FileFormat::Csv(Encoding::Utf8), 1),
+        CityFormat::CsvUtf8 if index.is_multiple_of(2) => (FileFormat::Csv(Encoding::Utf8), 1),
         CityFormat::CsvUtf8 => (FileFormat::Csv(Encoding::Utf8Bom), 1),
         CityFormat::CsvGb18030 => (FileFormat::Csv(Encoding::Gb18030), 1),
         CityFormat::Xlsx => (FileFormat::Xlsx, 1),
@@ -54,9 +54,9 @@ fn shape(city: CityFormat, index: usize, dataset: &str) -> (FileFormat, usize) {
 
 /// One file being written.
 enum Part {
-    Parquet(ParquetFile),
+    Parquet(Box<ParquetFile>),
     Csv(CsvFile),
-    Xlsx(XlsxFile),
+    Xlsx(Box<XlsxFile>),
 }
 
 /// The files of one dataset.
@@ -70,7 +70,13 @@ pub(crate) struct TableWriter {
 }
 
 impl TableWriter {
-    pub(crate) fn new(city: CityFormat, index: usize, dataset: &str, out: &Path, dirt: bool) -> Result<Self, SynthError> {
+    pub(crate) fn new(
+        city: CityFormat,
+        index: usize,
+        dataset: &str,
+        out: &Path,
+        dirt: bool,
+    ) -> Result<Self, SynthError> {
         let (format, count) = shape(city, index, dataset);
         let extension = format.extension();
         let paths = if count == 1 {
@@ -104,9 +110,9 @@ impl TableWriter {
 
     fn open<R: Record>(&self, path: &Path) -> Result<Part, SynthError> {
         Ok(match self.format {
-            FileFormat::Parquet(style) => Part::Parquet(ParquetFile::create::<R>(path, style)?),
+            FileFormat::Parquet(style) => Part::Parquet(Box::new(ParquetFile::create::<R>(path, style)?)),
             FileFormat::Csv(encoding) => Part::Csv(CsvFile::create::<R>(path, encoding, self.dirt)?),
-            FileFormat::Xlsx => Part::Xlsx(XlsxFile::create::<R>(path, self.dirt)?),
+            FileFormat::Xlsx => Part::Xlsx(Box::new(XlsxFile::create::<R>(path, self.dirt)?)),
         })
     }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, LargeStringBuilder, RecordBatch, StringBuilder,
-    StringViewBuilder, TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, LargeStringBuilder,
+    RecordBatch, StringBuilder, StringViewBuilder, TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{NaiveDate, NaiveDateTime};
@@ -96,7 +96,9 @@ impl Style {
             },
             Kind::Moment if self.moment_as_text => text(),
             Kind::Moment => Builder::Micros(TimestampMicrosecondBuilder::new()),
-            Kind::Money => Builder::Money(Decimal128Builder::new().with_data_type(DataType::Decimal128(14, 2))),
+            Kind::Money => {
+                Builder::Money(Decimal128Builder::new().with_data_type(DataType::Decimal128(14, 2)))
+            }
             Kind::Int => Builder::Int(Int64Builder::new()),
             Kind::Bool => Builder::Bool(BooleanBuilder::new()),
         }
@@ -133,7 +135,9 @@ impl Builder {
     fn push(&mut self, cell: Cell<'_>, turn: u64, buffer: &mut String) {
         match (self, cell) {
             (Self::Date(b), Cell::Date(value)) => b.append_option(value.map(days)),
-            (Self::Millis(b), Cell::Date(value)) => b.append_option(value.map(|v| i64::from(days(v)) * 86_400_000)),
+            (Self::Millis(b), Cell::Date(value)) => {
+                b.append_option(value.map(|v| i64::from(days(v)) * 86_400_000))
+            }
             (Self::Micros(b), Cell::Moment(value)) => b.append_option(value.map(micros)),
             (Self::Money(b), Cell::Money(value)) => b.append_option(value.map(|v| i128::from(v.0))),
             (Self::Int(b), Cell::Int(value)) => b.append_option(value),

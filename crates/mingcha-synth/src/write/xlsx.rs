@@ -31,7 +31,8 @@ pub(crate) struct XlsxFile {
 impl XlsxFile {
     pub(crate) fn create<R: Record>(path: &Path, dirt: bool) -> Result<Self, SynthError> {
         let workbook = open(R::COLUMNS)?;
-        let (day, minute) = (Format::new().set_num_format("yyyy-mm-dd"), Format::new().set_num_format("yyyy-mm-dd hh:mm:ss"));
+        let (day, minute) =
+            (Format::new().set_num_format("yyyy-mm-dd"), Format::new().set_num_format("yyyy-mm-dd hh:mm:ss"));
         Ok(Self { path: path.to_owned(), workbook, columns: R::COLUMNS, dirt, day, minute, rows: 0, full: 0 })
     }
 
@@ -57,9 +58,9 @@ impl XlsxFile {
             }
             let column = column as u16;
             let written = match cell {
-                Cell::Date(Some(date)) if turn % 2 == 0 => {
-                    sheet.write_number_with_format(line, column, serial(date.and_time(NaiveTime::MIN)), &self.day).map(drop)
-                }
+                Cell::Date(Some(date)) if turn % 2 == 0 => sheet
+                    .write_number_with_format(line, column, serial(date.and_time(NaiveTime::MIN)), &self.day)
+                    .map(drop),
                 Cell::Moment(Some(at)) if turn % 2 == 0 => {
                     sheet.write_number_with_format(line, column, serial(at), &self.minute).map(drop)
                 }
