@@ -1,1 +1,15 @@
-fn main(){}
+//! The command line from outside: the binary is started as a user would start it, and what it prints, writes
+//! and answers is looked at. Nothing here knows the inside of any crate; the truth about the synthetic city is
+//! the only thing read through a library.
+//!
+//! `help` what it says of itself · `rules` checking and explaining rules · `intake` bad extracts · `city` a
+//! small city held against its truth · `workspace` a folder of one's own and its settings.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod city;
+mod harness;
+mod help;
+mod intake;
+mod rules;
+mod workspace;

@@ -615,9 +615,7 @@ fn chinese(error: &clap::Error) -> Option<String> {
         ErrorKind::UnknownArgument => format!("不认识参数 `{}`", arg?),
         ErrorKind::InvalidSubcommand => format!("没有命令 `{}`", one(ContextKind::InvalidSubcommand)?),
         ErrorKind::MissingRequiredArgument => format!("缺少必需的参数：{}", arg?),
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "缺少命令".to_owned()
-        }
+        ErrorKind::MissingSubcommand => "缺少命令".to_owned(),
         ErrorKind::InvalidValue if value.as_deref().unwrap_or_default().is_empty() => {
             format!("参数 {} 需要一个值", arg?)
         }
@@ -638,7 +636,7 @@ fn chinese(error: &clap::Error) -> Option<String> {
         .into_iter()
         .find_map(one);
     if let Some(near) = near {
-        text.push_str(&format!("\n  是不是要用 `{near}`？"));
+        text.push_str(&format!("\n  是不是要用 `{}`？", near.replace('、', "`、`")));
     }
     if let Some(usage) = error.get(ContextKind::Usage) {
         let usage = usage.to_string();
@@ -739,7 +737,7 @@ mod tests {
             (&["mingcha", "run", "--store", "a", "--data", "b"], "不能与"),
             (&["mingcha", "synth", "--out", "x"], "缺少必需的参数"),
             (&["mingcha", "demo", "--persons", "3"], "不合要求"),
-            (&["mingcha", "rules"], "缺少命令"),
+            (&["mingcha", "rules"], "用法：mingcha rules"),
         ] {
             let text = words(raw);
             assert!(text.contains(wanted), "{raw:?} gave:\n{text}");

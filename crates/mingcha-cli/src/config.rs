@@ -364,6 +364,7 @@ impl Reader<'_> {
                 self.fault(fault, error.span().unwrap_or(0..0));
             }
         }
+        self.faults.sort_by_key(|f| f.place.line);
         self.faults
     }
 
@@ -650,9 +651,9 @@ mod tests {
             said,
             [
                 "wanted a date as YYYY-MM-DD, got `2026-02-30`",
+                "wanted a whole number from 1, got `0`",
                 "wanted zh or en, got `fr`",
                 "wanted a plain value, got float",
-                "wanted a whole number from 1, got `0`",
                 "environment variable `MINGCHA_FAIL_ON`: wanted info, low, medium, high or critical, got `grave`",
             ]
         );

@@ -2,16 +2,20 @@
 //! line per rule while rules run. Silent otherwise. Also the place where a running task learns that the user
 //! wants it to stop.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use mingcha_rules::finding::{Outcome, OutcomeKind};
 use mingcha_rules::text::{Lang, Text};
 
 use crate::commands::{self, Context};
 use crate::render;
+
+/// Below so many units they are files or rules, and units per second say nothing.
+const FEW: u64 = 1_000;
 
 /// What is shown while something takes its time.
 pub(crate) struct Bars {
@@ -32,13 +36,18 @@ impl Bars {
             return;
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be drawn is no reason to stop.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        };
         let template = match (total, self.lang) {
-            (Some(_), Lang::Zh) => "{msg} {bar:28} {human_pos}/{human_len}  {per_sec}  剩余 {eta}",
-            (Some(_), Lang::En) => "{msg} {bar:28} {human_pos}/{human_len}  {per_sec}  {eta} left",
-            (None, _) => "{msg} {spinner} {human_pos}  {per_sec}",
+            (Some(n), _) if n < FEW => "{msg} {bar:20} {human_pos}/{human_len}",
+            (Some(_), Lang::Zh) => "{msg} {bar:20} {human_pos}/{human_len}  {rate}  剩余 {eta}",
+            (Some(_), Lang::En) => "{msg} {bar:20} {human_pos}/{human_len}  {rate}  {eta} left",
+            (None, _) => "{msg} {spinner} {human_pos}  {rate}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));

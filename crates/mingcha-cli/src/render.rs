@@ -282,6 +282,11 @@ pub(crate) fn count(n: u64) -> String {
     out
 }
 
+/// `1 error`, `1,234 errors`: for English, where the word takes an `s`.
+pub(crate) fn many(n: u64, word: &str) -> String {
+    format!("{} {word}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// Fen as yuan: `123456` as `1,234.56`.
 pub(crate) fn yuan(fen: i64) -> String {
     let sign = if fen < 0 { "-" } else { "" };
@@ -296,6 +301,7 @@ mod tests {
     #[test]
     fn numbers_are_grouped_by_thousands() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 1_000].map(|n| many(n, "error")), ["0 errors", "1 error", "1,000 errors"]);
         assert_eq!([0, 5, 123_456, -100].map(yuan), ["0.00", "0.05", "1,234.56", "-1.00"]);
     }
 

@@ -1325,7 +1325,10 @@ fn no_message_holds_a_number_a_name_or_an_account() {
 
 // ---------------------------------------------------------------- examples
 
-fn example(rows: &[(&str, &[&[(&str, &str)]])]) -> BTreeMap<String, Vec<BTreeMap<String, String>>> {
+/// Dataset, then rows, then (field, value).
+type Given<'a> = (&'a str, &'a [&'a [(&'a str, &'a str)]]);
+
+fn example(rows: &[Given<'_>]) -> BTreeMap<String, Vec<BTreeMap<String, String>>> {
     rows.iter()
         .map(|(dataset, rows)| {
             let rows = rows

@@ -314,7 +314,7 @@ impl<'a> Page<'a> {
     }
 
     fn heading(&mut self, level: usize, text: &str) {
-        if !self.out.is_empty() {
+        if !self.out.is_empty() && !self.out.ends_with("\n\n") {
             self.out.push('\n');
         }
         let text = self.safe(text);
@@ -419,7 +419,7 @@ impl<'a> Page<'a> {
                 (Lang::Zh, 0) => "不符合".to_owned(),
                 (Lang::Zh, n) => format!("已扣除 {n} 条"),
                 (Lang::En, 0) => "does not apply".to_owned(),
-                (Lang::En, n) => format!("{n} facts left out"),
+                (Lang::En, n) => format!("{n} left out"),
             };
             self.fact(format!("{} {title}", checked.code).trim(), &result);
         }
@@ -468,7 +468,7 @@ impl<'a> Page<'a> {
             let also: Vec<String> = entry.also.iter().map(|code| title(code)).collect();
             let facts = match lang {
                 Lang::Zh => format!("排除了 {} 条疑点事实", entry.candidates),
-                Lang::En => format!("excused {} suspicious facts", entry.candidates),
+                Lang::En => format!("suspicious facts excused: {}", entry.candidates),
             };
             let also = match (also.is_empty(), lang) {
                 (true, _) => String::new(),

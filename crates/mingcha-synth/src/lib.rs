@@ -184,7 +184,7 @@ pub fn write_city(
         .map(|(index, dataset)| TableWriter::new(options.format, index, dataset, out, options.dirt))
         .collect::<Result<Vec<_>, _>>()?;
     write_population(options, clock, &census, &pool, &mut writers, progress)?;
-    append(&pool, &mut writers, census.chunks.len(), &[planted])?;
+    append(&pool, &mut writers, &[planted])?;
 
     progress("files", 0, 1);
     let counts =
@@ -226,23 +226,16 @@ fn write_population(
             };
             chunks.par_iter().map(generate).collect()
         });
-        append(pool, writers, first, &rows)?;
+        append(pool, writers, &rows)?;
     }
     progress("population", options.persons, options.persons);
     Ok(())
 }
 
 /// Writes chunks, each dataset by itself.
-fn append(
-    pool: &rayon::ThreadPool,
-    writers: &mut [TableWriter],
-    first: usize,
-    chunks: &[Rows],
-) -> Result<(), SynthError> {
+fn append(pool: &rayon::ThreadPool, writers: &mut [TableWriter], chunks: &[Rows]) -> Result<(), SynthError> {
     pool.install(|| {
-        writers.par_iter_mut().try_for_each(|writer| {
-            (first..).zip(chunks).try_for_each(|(chunk, rows)| writer.append(chunk, rows))
-        })
+        writers.par_iter_mut().try_for_each(|writer| chunks.iter().try_for_each(|rows| writer.append(rows)))
     })
 }
 

@@ -171,9 +171,9 @@ impl Seats<'_> {
         self.add(Relation::Head, sex, head);
         // Shares of: alone, couple, couple with children, three generations.
         let kind = match head {
-            ..35 => self.dice.weighted(&[34, 24, 40, 2]),
-            35..60 => self.dice.weighted(&[12, 18, 48, 22]),
-            _ => self.dice.weighted(&[24, 46, 12, 18]),
+            ..35 => self.dice.weighted(&[26, 18, 54, 2]),
+            35..60 => self.dice.weighted(&[9, 11, 54, 26]),
+            _ => self.dice.weighted(&[22, 44, 8, 26]),
         };
         if kind >= 1 {
             let gap = self.dice.between(-5, 3);
@@ -188,7 +188,7 @@ impl Seats<'_> {
     }
 
     fn children(&mut self, head: i64) {
-        let count = self.dice.weighted(&[0, 62, 34, 4]);
+        let count = self.dice.weighted(&[0, 46, 44, 10]);
         let oldest = head - self.dice.between(21, 31);
         for birth_order in 0..count as i64 {
             let age = oldest - birth_order * self.dice.between(2, 5);
@@ -223,6 +223,10 @@ impl Seats<'_> {
             let age = head - self.dice.between(48, 62);
             let sex = if self.dice.percent(52) { Sex::Male } else { Sex::Female };
             self.add(Relation::Grandchild, sex, age.max(0));
+            if self.dice.percent(45) {
+                let gap = self.dice.between(2, 5);
+                self.add(Relation::Grandchild, sex.other(), (age - gap).max(0));
+            }
         }
     }
 

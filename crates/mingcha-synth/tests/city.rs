@@ -159,6 +159,17 @@ fn every_format_holds_the_same_city() {
 }
 
 #[test]
+fn no_two_files_of_a_dataset_are_equal() {
+    for format in [CityFormat::Mixed, CityFormat::ParquetVariant] {
+        let (folder, _) = city(&options(format));
+        let files = files(folder.path());
+        let contents: BTreeSet<&Vec<u8>> = files.values().collect();
+        assert_eq!(contents.len(), files.len(), "{format:?}");
+        assert!(files.keys().any(|name| name == "pension_payments/part-2.parquet"), "{format:?}");
+    }
+}
+
+#[test]
 fn the_workbook_holds_the_rows_of_its_dataset() {
     use calamine::{Data, Reader, Xlsx, open_workbook};
     let (mixed, report) = city(&options(CityFormat::Mixed));

@@ -1,13 +1,14 @@
 //! `mingcha check`: everything wrong with rules and contracts, at once and without data.
 
 use mingcha_rules::diagnostic::{Diagnostic, Level};
+use mingcha_rules::text::Lang;
 use serde_json::json;
 
 use super::Context;
 use crate::args::{Check, Format};
 use crate::exit::{Exit, Outcome};
 use crate::packs::{Named, Shelf};
-use crate::render::count;
+use crate::render::{count, many};
 
 pub(super) fn run(context: &Context, args: &Check) -> Outcome {
     let named = Named::find(&args.paths)?;
@@ -34,10 +35,23 @@ pub(super) fn run(context: &Context, args: &Check) -> Outcome {
         screen.json(&json!({"rules": rules, "views": views, "contracts": contracts, "errors": errors, "warnings": warnings, "diagnostics": faults}));
     } else {
         screen.diagnostics(&faults);
-        let (rules, views, contracts) = (count(rules), count(views), count(contracts));
         screen.line(match screen.lang {
-            mingcha_rules::Lang::Zh => format!("已检查规则 {rules} 条、共享视图 {views} 个、数据契约 {contracts} 个：错误 {errors} 处，警告 {warnings} 处"),
-            mingcha_rules::Lang::En => format!("checked {rules} rules, {views} shared views, {contracts} contracts: {errors} errors, {warnings} warnings"),
+            Lang::Zh => format!(
+                "已检查规则 {} 条、共享视图 {} 个、数据契约 {} 个：错误 {} 处，警告 {} 处",
+                count(rules),
+                count(views),
+                count(contracts),
+                count(errors),
+                count(warnings)
+            ),
+            Lang::En => format!(
+                "checked {}, {}, {}: {}, {}",
+                many(rules, "rule"),
+                many(views, "shared view"),
+                many(contracts, "contract"),
+                many(errors, "error"),
+                many(warnings, "warning")
+            ),
         });
     }
     Ok(if errors > 0 { Exit::Rules } else { Exit::Done })

@@ -14,7 +14,7 @@ use super::{Context, export};
 use crate::args::{Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, Packs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
-use crate::render::{Table, count, yuan};
+use crate::render::{Table, count, many, yuan};
 
 /// Digits of a finding id that lists show; enough to name one.
 const SHOWN_DIGITS: usize = 12;
@@ -65,10 +65,9 @@ fn list(context: &Context, args: &FindingsList) -> Outcome {
         return Ok(Exit::Done);
     }
     context.screen.table(&rows(context, &findings));
-    let (shown, all) = (count(findings.len() as u64), count(all as u64));
     context.screen.line(match context.screen.lang {
-        Lang::Zh => format!("共 {all} 条线索，显示 {shown} 条"),
-        Lang::En => format!("{all} findings, {shown} shown"),
+        Lang::Zh => format!("共 {} 条线索，显示 {} 条", count(all as u64), count(findings.len() as u64)),
+        Lang::En => format!("{}, {} shown", many(all as u64, "finding"), count(findings.len() as u64)),
     });
     Ok(Exit::Done)
 }

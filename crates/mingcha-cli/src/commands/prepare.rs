@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mingcha_intake::{PrepareOptions, Prepared};
 use mingcha_rules::diagnostic::Level;
+use mingcha_rules::text::Lang;
 use serde_json::json;
 
 use super::Context;
@@ -13,7 +14,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::lock::Lock;
 use crate::packs::Shelf;
 use crate::progress::Bars;
-use crate::render::{Table, count};
+use crate::render::{Table, count, many};
 
 pub(super) fn run(context: &Context, args: &Prepare) -> Outcome {
     let data = context.config.needed("paths.data", "--data", args.data.as_deref())?;
@@ -106,11 +107,14 @@ fn show(context: &Context, prepared: &Prepared, store: &Path, format: Format) {
         ]);
     }
     screen.table(&table);
-    let (persons, shards) = (count(manifest.persons), manifest.shards.len());
-    screen.line(screen.say(
-        &format!("人员 {persons} 名，分片 {shards} 个，文件 {} 个", manifest.files.len()),
-        &format!("{persons} persons, {shards} shards, {} files", manifest.files.len()),
-    ));
+    let (persons, shards, files) =
+        (manifest.persons, manifest.shards.len() as u64, manifest.files.len() as u64);
+    screen.line(match screen.lang {
+        Lang::Zh => format!("人员 {} 名，分片 {shards} 个，文件 {files} 个", count(persons)),
+        Lang::En => {
+            format!("{}, {}, {}", many(persons, "person"), many(shards, "shard"), many(files, "file"))
+        }
+    });
     let quality = store.join("quality.txt");
     screen.line(screen.say(
         &format!("数据仓：{}\n质量报告：{}", store.display(), quality.display()),

@@ -23,7 +23,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::lock::Lock;
 use crate::packs::Shelf;
 use crate::progress::Bars;
-use crate::render::{Table, count, yuan};
+use crate::render::{Table, count, many, yuan};
 
 pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let scope = &args.scope;
@@ -300,8 +300,16 @@ fn show(context: &Context, shown: &Shown<'_>) {
 
 fn totals(lang: Lang, findings: u64, fen: i64) -> String {
     match lang {
-        Lang::Zh => format!("共 {} 条线索，涉及金额 {} 元", count(findings), yuan(fen)),
-        Lang::En => format!("{} findings, {} yuan at risk", count(findings), yuan(fen)),
+        Lang::Zh => format!(
+            "共 {} 条线索，各规则金额合计 {} 元（同一笔钱可能计入多条规则）",
+            count(findings),
+            yuan(fen)
+        ),
+        Lang::En => format!(
+            "{}, {} yuan over all rules (one payment may count for several)",
+            many(findings, "finding"),
+            yuan(fen)
+        ),
     }
 }
 

@@ -166,10 +166,14 @@ fn in_short(job: &Job<'_>, finding: &Finding, rows: &[EvidenceRow]) -> String {
     let lang = job.lang();
     // The list shows these two beside it.
     let known = [finding.subject_id.as_str(), finding.subject_name.as_deref().unwrap_or("")];
-    let mut kinds: BTreeMap<(String, String), Vec<&EvidenceRow>> = BTreeMap::new();
+    let mut kinds: Vec<((String, String), Vec<&EvidenceRow>)> = Vec::new();
     for row in rows {
         let title = row.title.as_ref().map(|t| t.get(lang).to_owned()).unwrap_or_default();
-        kinds.entry((title, job.glossary.dataset(&row.dataset, lang))).or_default().push(row);
+        let kind = (title, job.glossary.dataset(&row.dataset, lang));
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, rows)) => rows.push(row),
+            None => kinds.push((kind, vec![row])),
+        }
     }
     let mut lines: Vec<String> = kinds
         .iter()
@@ -218,7 +222,7 @@ fn exclusions(job: &Job<'_>, finding: &Finding) -> String {
                 (Lang::Zh, 0) => "不符合".to_owned(),
                 (Lang::Zh, n) => format!("已扣除 {n} 条"),
                 (Lang::En, 0) => "does not apply".to_owned(),
-                (Lang::En, n) => format!("{n} facts left out"),
+                (Lang::En, n) => format!("{n} left out"),
             };
             match lang {
                 Lang::Zh => format!("{title}{}：{result}", checked.code),

@@ -56,7 +56,7 @@ fn a_person_gets_an_answer_from_every_rule() {
     for part in [
         "5 rules",
         "dataset cremations is missing",
-        "excused 2 suspicious facts",
+        "suspicious facts excused: 2",
         "no fact matched",
         "not part of the run",
     ] {

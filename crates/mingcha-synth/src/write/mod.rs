@@ -64,7 +64,8 @@ pub(crate) struct TableWriter {
     index: usize,
     format: FileFormat,
     paths: Vec<PathBuf>,
-    parts: Vec<Part>,
+    /// Opened when the first row comes.
+    parts: Vec<Option<Part>>,
     dirt: bool,
     rows: u64,
 }
@@ -86,26 +87,36 @@ impl TableWriter {
             std::fs::create_dir_all(&folder).map_err(|e| SynthError::io(&folder, e))?;
             (1..=count).map(|n| folder.join(format!("part-{n}.{extension}"))).collect()
         };
-        Ok(Self { index, format, paths, parts: Vec::new(), dirt, rows: 0 })
+        let parts = paths.iter().map(|_| None).collect();
+        Ok(Self { index, format, paths, parts, dirt, rows: 0 })
     }
 
-    /// Adds the rows of this dataset out of a chunk. Chunks take turns with the files.
-    pub(crate) fn append(&mut self, chunk: usize, rows: &Rows) -> Result<(), SynthError> {
+    /// Adds the rows of this dataset out of a chunk, divided among the files.
+    pub(crate) fn append(&mut self, rows: &Rows) -> Result<(), SynthError> {
         let index = self.index;
-        rows.visit(index, &mut Append { table: self, chunk }).unwrap_or(Ok(()))
+        rows.visit(index, &mut Append { table: self }).unwrap_or(Ok(()))
     }
 
-    fn append_rows<R: Record>(&mut self, chunk: usize, rows: &[R]) -> Result<(), SynthError> {
-        if self.parts.is_empty() {
-            self.parts = self.paths.iter().map(|path| self.open::<R>(path)).collect::<Result<_, _>>()?;
-        }
+    fn append_rows<R: Record>(&mut self, rows: &[R]) -> Result<(), SynthError> {
         self.rows += rows.len() as u64;
-        let part = chunk % self.parts.len();
-        match &mut self.parts[part] {
-            Part::Parquet(file) => file.append(rows),
-            Part::Csv(file) => file.append(rows),
-            Part::Xlsx(file) => file.append(rows),
+        let files = self.paths.len();
+        for file in 0..files {
+            let share = &rows[rows.len() * file / files..rows.len() * (file + 1) / files];
+            // A dataset without rows is still one file with its headings; more empty files would be equal.
+            if share.is_empty() && self.parts.iter().any(Option::is_some) {
+                continue;
+            }
+            if self.parts[file].is_none() {
+                self.parts[file] = Some(self.open::<R>(&self.paths[file])?);
+            }
+            match &mut self.parts[file] {
+                Some(Part::Parquet(part)) => part.append(share)?,
+                Some(Part::Csv(part)) => part.append(share)?,
+                Some(Part::Xlsx(part)) => part.append(share)?,
+                None => {}
+            }
         }
+        Ok(())
     }
 
     fn open<R: Record>(&self, path: &Path) -> Result<Part, SynthError> {
@@ -118,7 +129,7 @@ impl TableWriter {
 
     /// Closes the files and tells how many rows they hold.
     pub(crate) fn finish(self) -> Result<u64, SynthError> {
-        for part in self.parts {
+        for part in self.parts.into_iter().flatten() {
             match part {
                 Part::Parquet(file) => file.finish()?,
                 Part::Csv(file) => file.finish()?,
@@ -131,13 +142,12 @@ impl TableWriter {
 
 struct Append<'a> {
     table: &'a mut TableWriter,
-    chunk: usize,
 }
 
 impl Visitor for Append<'_> {
     type Output = Result<(), SynthError>;
 
     fn visit<R: Record>(&mut self, rows: &[R]) -> Self::Output {
-        self.table.append_rows(self.chunk, rows)
+        self.table.append_rows(rows)
     }
 }
