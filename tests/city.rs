@@ -2,6 +2,8 @@
 //! spared spared for the planted reason; and the same findings whatever the file format, the number of shards and
 //! the number of threads.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its city has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

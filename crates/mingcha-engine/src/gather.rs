@@ -317,8 +317,12 @@ fn by_code(
     merged
         .into_iter()
         .map(|((key, code), part)| {
-            let also: BTreeSet<String> =
-                part.also.into_iter().map(|c| rule.exclusions[c].code.clone()).filter(|c| c != code).collect();
+            let also: BTreeSet<String> = part
+                .also
+                .into_iter()
+                .map(|c| rule.exclusions[c].code.clone())
+                .filter(|c| c != code)
+                .collect();
             Ok(Excused {
                 rule_id: rule.id.clone(),
                 subject_type: rule.subject.ty,
@@ -684,7 +688,11 @@ fn finding(
 
 /// Every exclusion of the rule once, in the rule's order, and how many candidates of the subject it excused. A code
 /// may stand twice in a rule, for single candidates and for the whole subject.
-fn checked(task: &Task<'_>, key: &Key, excused: &BTreeMap<(Key, usize), ExcusedPart>) -> Vec<ExclusionChecked> {
+fn checked(
+    task: &Task<'_>,
+    key: &Key,
+    excused: &BTreeMap<(Key, usize), ExcusedPart>,
+) -> Vec<ExclusionChecked> {
     let mut list: Vec<ExclusionChecked> = Vec::new();
     for (i, exclusion) in task.loaded.rule.exclusions.iter().enumerate() {
         let count = excused.get(&(key.clone(), i)).map_or(0, |p| p.candidates);

@@ -80,6 +80,8 @@ pub fn run(
             books.fail(id, Text { zh: first.zh.clone(), en: first.en.clone() });
         }
     }
+    books.place(&program);
+    books.announce(progress);
     let stage = Stage { tables, library, options, progress, order: &order };
     let local: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place == Place::Local).collect();
     let later: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place != Place::Local).collect();
@@ -141,6 +143,7 @@ pub fn run(
             Ok(Err(fault)) => books.fail(&plan.id, Text { zh: fault.zh, en: fault.en }),
             Err(panic) => books.fail(&plan.id, panic_text(panic.as_ref())),
         }
+        books.announce(progress);
     }
     report.findings.sort_by(|a, b| {
         (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
@@ -148,10 +151,7 @@ pub fn run(
     report
         .excused
         .sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.code).cmp(&(&b.rule_id, &b.subject_id, &b.code)));
-    report.outcomes = books.close(&program);
-    for outcome in &report.outcomes {
-        progress.rule_done(outcome);
-    }
+    report.outcomes = books.close();
     Ok(report)
 }
 
@@ -527,12 +527,13 @@ fn is_dataset(library: &Library, name: &str) -> bool {
 struct Books {
     outcomes: BTreeMap<String, Outcome>,
     open: BTreeSet<String>,
+    announced: BTreeSet<String>,
 }
 
 impl Books {
     /// Opens the books: rules whose inputs are missing or stale are settled at once.
     fn open(tables: &dyn Tables, library: &Library, selected: &[&LoadedRule], options: &RunOptions) -> Self {
-        let mut books = Self { outcomes: BTreeMap::new(), open: BTreeSet::new() };
+        let mut books = Self { outcomes: BTreeMap::new(), open: BTreeSet::new(), announced: BTreeSet::new() };
         for loaded in selected {
             let id = loaded.rule.id.clone();
             let mut outcome =
@@ -660,13 +661,26 @@ impl Books {
         report.excused.extend(gathered.excused);
     }
 
-    fn close(mut self, program: &Program) -> Vec<Outcome> {
+    /// Notes where each rule runs.
+    fn place(&mut self, program: &Program) {
         for rule in &program.rules {
             if let Some(outcome) = self.outcomes.get_mut(&rule.id) {
                 outcome.shard_local = rule.place == Place::Local;
                 outcome.not_local_because = rule.not_local_because();
             }
         }
+    }
+
+    /// Tells of the rules that ended since the last call.
+    fn announce(&mut self, progress: &dyn RunProgress) {
+        for (id, outcome) in &self.outcomes {
+            if !self.open.contains(id) && self.announced.insert(id.clone()) {
+                progress.rule_done(outcome);
+            }
+        }
+    }
+
+    fn close(self) -> Vec<Outcome> {
         self.outcomes.into_values().collect()
     }
 }
@@ -731,6 +745,18 @@ pub(crate) fn judge_input(
         });
     };
     let age = (options.as_of - extracted).num_days();
+    if age < 0 {
+        return Judgement::Warn(Text {
+            zh: format!(
+                "数据“{}”（{dataset}）提取于 {extracted}，晚于运行日 {}：其中运行日之后的事实也在内",
+                title.zh, options.as_of
+            ),
+            en: format!(
+                "dataset `{dataset}` ({}) was extracted on {extracted}, after the run date {}; it may hold facts of later days",
+                title.en, options.as_of
+            ),
+        });
+    }
     if age <= i64::from(limit) {
         return Judgement::Fine;
     }

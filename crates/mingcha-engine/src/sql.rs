@@ -140,7 +140,7 @@ pub(crate) struct Scope<'a> {
 
 /// Refuses what no rule may contain. All faults at once, in the order of the text.
 pub(crate) fn lint(statement: &Statement, scope: &Scope<'_>) -> Vec<SqlFault> {
-    let mut lint = Lint { scope, ctes: Vec::new(), faults: Vec::new(), tables: BTreeSet::new() };
+    let mut lint = Lint { scope, ctes: Vec::new(), faults: Vec::new() };
     let _: ControlFlow<()> = statement.visit(&mut lint);
     let mut faults = lint.faults;
     faults.sort_by_key(|f| f.at);
@@ -148,20 +148,10 @@ pub(crate) fn lint(statement: &Statement, scope: &Scope<'_>) -> Vec<SqlFault> {
     faults
 }
 
-/// Tables that a statement reads, its own WITH names left out.
-pub(crate) fn tables(statement: &Statement) -> BTreeSet<String> {
-    let (none, no_params) = (BTreeSet::new(), BTreeMap::new());
-    let scope = Scope { tables: &none, params: &no_params };
-    let mut lint = Lint { scope: &scope, ctes: Vec::new(), faults: Vec::new(), tables: BTreeSet::new() };
-    let _: ControlFlow<()> = statement.visit(&mut lint);
-    lint.tables
-}
-
 struct Lint<'a> {
     scope: &'a Scope<'a>,
     ctes: Vec<String>,
     faults: Vec<SqlFault>,
-    tables: BTreeSet<String>,
 }
 
 impl Lint<'_> {
@@ -608,7 +598,6 @@ impl Visitor for Lint<'_> {
             }
             self.fault(relation.span(), fault);
         }
-        self.tables.insert(name);
         ControlFlow::Continue(())
     }
 

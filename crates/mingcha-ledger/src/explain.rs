@@ -186,8 +186,14 @@ fn mentions_value(finding: &Finding, value: &str) -> bool {
     rows.flat_map(|row| row.columns.values()).any(|v| v == value)
 }
 
+/// Code -> title. A code may stand twice in a rule, for single facts and for the whole subject; the first title
+/// is the general one.
 fn titles(rule: &Rule) -> BTreeMap<String, Text> {
-    rule.exclusions.iter().map(|e| (e.code.clone(), e.title.clone())).collect()
+    let mut titles = BTreeMap::new();
+    for exclusion in &rule.exclusions {
+        titles.entry(exclusion.code.clone()).or_insert_with(|| exclusion.title.clone());
+    }
+    titles
 }
 
 impl FindingExplanation {
@@ -441,13 +447,13 @@ impl<'a> Page<'a> {
                 .unwrap_or_default();
             let place = match lang {
                 Lang::Zh => format!(
-                    "{title}{}（{} 第 {} 行）",
+                    "{title}{}（{} 第 {} 条数据，表头不计）",
                     self.glossary.dataset(&row.dataset, lang),
                     row.file,
                     row.row
                 ),
                 Lang::En => format!(
-                    "{title}{} ({}, row {})",
+                    "{title}{} ({}, data row {}, heading not counted)",
                     self.glossary.dataset(&row.dataset, lang),
                     row.file,
                     row.row

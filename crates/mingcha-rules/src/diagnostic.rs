@@ -12,7 +12,8 @@ use crate::text::{Lang, Text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// `MC203`: family and number, never reused. MC0xx file and YAML, MC1xx metadata, MC2xx SQL and plan,
-    /// MC3xx personal data and law, MC4xx examples, MC5xx waivers, MC6xx datasets and extracts, MC7xx store.
+    /// MC3xx personal data and law, MC4xx examples, MC5xx waivers, MC6xx datasets and extracts, MC7xx store and
+    /// engine, MC8xx run folders and exports.
     pub code: String,
     /// Whether it stops the thing it is about.
     pub level: Level,

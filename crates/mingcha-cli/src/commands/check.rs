@@ -1,5 +1,7 @@
 //! `mingcha check`: everything wrong with rules and contracts, at once and without data.
 
+use std::collections::BTreeSet;
+
 use mingcha_rules::diagnostic::{Diagnostic, Level};
 use mingcha_rules::text::Lang;
 use serde_json::json;
@@ -13,8 +15,9 @@ use crate::render::{count, many};
 pub(super) fn run(context: &Context, args: &Check) -> Outcome {
     let named = Named::find(&args.paths)?;
     let mut shelf = Shelf::over(context, &args.packs, named.sources.clone());
-    shelf.settle();
+    // Planned before the checks that need no data drop anything: all faults at once.
     let planned = mingcha_engine::check_sql(&shelf.library);
+    shelf.settle();
     let library = &shelf.library;
     let n = |files: &mut dyn Iterator<Item = String>| files.filter(|file| named.holds(file)).count() as u64;
     let rules = n(&mut library
@@ -25,7 +28,10 @@ pub(super) fn run(context: &Context, args: &Check) -> Outcome {
     let views = n(&mut library.views.iter().map(|v| v.file.clone()));
     let contracts =
         n(&mut library.contracts.iter().filter_map(|c| library.contract_place(&c.name, "name").file));
-    let mut faults: Vec<Diagnostic> = shelf.faults.into_iter().chain(planned).collect();
+    let mut faults: Vec<Diagnostic> = shelf.faults.clone();
+    let known: BTreeSet<_> = shelf.faults.iter().map(|f| (f.place.file.clone(), f.place.line)).collect();
+    // What is already said about a line is not said again in other words.
+    faults.extend(planned.into_iter().filter(|f| !known.contains(&(f.place.file.clone(), f.place.line))));
     faults.retain(|f| f.place.file.as_deref().is_none_or(|file| named.holds(file)));
     faults.dedup();
     let errors = faults.iter().filter(|f| f.level == Level::Error).count() as u64;

@@ -192,16 +192,43 @@ fn about_person(context: &Context, run: &RunFolder, id: &str, asked: &Asked<'_>)
     let contracts = &shelf.library.contracts;
     let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
     // A person is asked for by any spelling of the number; accounts and damaged numbers are taken as written.
-    let number = mingcha_intake::identity::normalise(id)
-        .map_or_else(|_| id.trim().to_owned(), |identity| identity.as_str().to_owned());
-    let explanation = read(explain_person(run, &rules, &number))?.masked(&Masker::new(profile, contracts));
+    let identity = mingcha_intake::identity::normalise(id);
+    let valid = identity.is_ok();
+    let number = identity.map_or_else(|_| id.trim().to_owned(), |identity| identity.as_str().to_owned());
+    let explanation = read(explain_person(run, &rules, &number))?;
+    let known = explanation.answers.iter().any(|a| {
+        matches!(a.verdict, Verdict::Flagged { .. } | Verdict::Mentioned(_) | Verdict::Excused(_))
+    });
+    if !valid && !known {
+        return Err(nothing_about());
+    }
+    let explanation = explanation.masked(&Masker::new(profile, contracts));
     if asked.format == Format::Json {
         let answers: Vec<_> = explanation.answers.iter().map(answer).collect();
         context.screen.json(&json!({"subject_id": explanation.subject_id, "run_id": explanation.run_id, "as_of": explanation.as_of, "rules": answers}));
     } else {
         context.screen.line(explanation.render(contracts, context.screen.lang, Style::Plain).trim_end());
+        if !known {
+            context.screen.line(context.screen.say(
+                "本次运行中没有关于此号码的记录；号码输错或不在数据中时也是如此，请再核对一遍号码。",
+                "This run holds nothing about this number; a mistyped number, or one that no extract holds, reads the same: please check it once more.",
+            ));
+        }
     }
     Ok(Exit::Done)
+}
+
+/// What was typed is neither a finding, nor a valid number, nor the key of anything in the run: a clean bill
+/// for it would be a lie.
+fn nothing_about() -> Failure {
+    Failure::usage(
+        Diagnostic::error(
+            "MC086",
+            "需要线索编号、有效的证件号码或账号，实际输入的都不是，本次运行中也没有它",
+            "wanted the id of a finding, a valid identity number or an account; what was given is none of them and this run holds nothing about it",
+        )
+        .with_help("检查号码的位数和校验码", "check its length and check digit"),
+    )
 }
 
 fn answer(answer: &Answer) -> serde_json::Value {

@@ -342,7 +342,7 @@ fn weak_signs(s: &mut Scene<'_>) {
     s.visit(&actor, bought, "pharmacy", 0);
     s.renewal(&actor, renewed, "online");
     s.ride(&actor, tapped);
-    s.near_miss("PEN-07", &actor);
+    s.excused("PEN-07", "X-WEAK", &actor);
 }
 
 fn clinic_other_name(s: &mut Scene<'_>) {

@@ -488,4 +488,17 @@ fn miscoded_hospital(s: &mut Scene<'_>, count: u64) {
         row.discharge_mode = "5".into();
         s.excused("PEN-04", "X-CODEMAP", &actor);
     }
+    // The same with a clinic visit afterwards: no sign of a wrongly registered death either, since nobody died.
+    for _ in 0..count {
+        let actor = s.pensioner();
+        s.paid(&actor, -11, 0);
+        let (admitted, left) = (s.day(-5, 3), s.day(-5, 9));
+        let row = s.stay(&actor, admitted, left);
+        row.hospital_code = HOSPITAL.into();
+        row.discharge_mode = "5".into();
+        let later = s.day(-2, 14);
+        s.visit(&actor, later, "clinic", 0);
+        s.excused("PEN-04", "X-CODEMAP", &actor);
+        s.excused("PEN-07", "X-CODEMAP", &actor);
+    }
 }
