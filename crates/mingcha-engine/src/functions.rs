@@ -56,7 +56,6 @@ pub(crate) const ALLOWED: &[&str] = &[
     "round",
     "floor",
     "ceil",
-    "mod",
     // dates
     "date_part",
     "extract",

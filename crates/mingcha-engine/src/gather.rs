@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Budget;
 use crate::functions;
+use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
 use crate::program::{CANDIDATES, EXCLUSION, PieceFault, expression, is_text, with_as_of};
 use crate::sql::{self, SqlFault};
@@ -53,7 +54,8 @@ pub(crate) enum Key {
 struct ExcusedPart {
     candidates: u64,
     also: BTreeSet<usize>,
-    evidence: Option<Vec<EvidenceRow>>,
+    /// The rows of the candidate whose locators come first, so that the order of rows and shards does not matter.
+    evidence: Option<(Vec<i64>, Vec<EvidenceRow>)>,
 }
 
 /// What one rule gave on one shard, or on everything.
@@ -98,12 +100,26 @@ impl Harvest {
     }
 }
 
-/// The lesser of two, so that the order of rows does not matter.
-fn first_evidence(a: Option<Vec<EvidenceRow>>, b: Option<Vec<EvidenceRow>>) -> Option<Vec<EvidenceRow>> {
+/// The one whose locators come first.
+fn first_evidence(
+    a: Option<(Vec<i64>, Vec<EvidenceRow>)>,
+    b: Option<(Vec<i64>, Vec<EvidenceRow>)>,
+) -> Option<(Vec<i64>, Vec<EvidenceRow>)> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+/// The row locators of a candidate's evidence; a missing one comes last.
+fn locators(task: &Task<'_>, batch: &RecordBatch, row: usize) -> Vec<i64> {
+    let evidence = task.loaded.rule.evidence.iter();
+    evidence
+        .map(|e| {
+            let column = batch.column_by_name(&e.src).and_then(|c| c.as_primitive_opt::<Int64Type>());
+            column.filter(|c| c.is_valid(row)).map_or(i64::MAX, |c| c.value(row))
+        })
+        .collect()
 }
 
 /// Separates the excused candidates from those that are left.
@@ -133,9 +149,9 @@ pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, 
                 entry.candidates += 1;
                 entry.also.extend(codes);
                 // The rows of one excused candidate are enough to show what was looked at.
-                if entry.candidates <= 16 {
-                    let rows: Vec<EvidenceRow> = evidence_of(task, &own, row)?.into_iter().collect();
-                    entry.evidence = first_evidence(entry.evidence.take(), Some(rows));
+                let at = locators(task, &own, row);
+                if entry.evidence.as_ref().is_none_or(|(best, _)| at < *best) {
+                    entry.evidence = Some((at, evidence_of(task, &own, row)?.into_iter().collect()));
                 }
             }
         }
@@ -199,7 +215,7 @@ fn cell(array: &ArrayRef, row: usize) -> Option<String> {
     if array.is_null(row) {
         return None;
     }
-    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S"));
+    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
     ArrayFormatter::try_new(array.as_ref(), &options).ok().map(|f| f.value(row).to_string())
 }
 
@@ -284,8 +300,8 @@ pub(crate) fn findings(task: &Task<'_>, harvest: Harvest) -> Result<Gathered, Sq
                     let entry = excused.entry((group.key.clone(), code)).or_default();
                     entry.candidates += group.candidates;
                     entry.also.extend(also);
-                    entry.evidence =
-                        first_evidence(entry.evidence.take(), Some(group.evidence.iter().cloned().collect()));
+                    let rows = (group.first.clone(), group.evidence.iter().cloned().collect());
+                    entry.evidence = first_evidence(entry.evidence.take(), Some(rows));
                 } else {
                     let counter = against.get(&group.key);
                     gathered.findings.push(
@@ -295,6 +311,14 @@ pub(crate) fn findings(task: &Task<'_>, harvest: Harvest) -> Result<Gathered, Sq
                 }
             }
         }
+    }
+    let ids: BTreeSet<&str> = gathered.findings.iter().map(|f| f.finding_id.as_str()).collect();
+    if ids.len() < gathered.findings.len() {
+        return Err(SqlFault::new(
+            "MC209",
+            "同一对象有两条线索无法区分，请在 matter 中补充能区分的列",
+            "two findings of one subject cannot be told apart; name a column under `matter` that tells them apart",
+        ));
     }
     gathered.excused = by_code(task, &subjects, excused).map_err(internal)?;
     Ok(gathered)
@@ -330,7 +354,7 @@ fn by_code(
                 code: code.to_owned(),
                 also: also.into_iter().collect(),
                 candidates: part.candidates,
-                evidence: part.evidence.unwrap_or_default(),
+                evidence: part.evidence.map(|(_, rows)| rows).unwrap_or_default(),
             })
         })
         .collect()
@@ -362,6 +386,8 @@ impl<'a> Subjects<'a> {
 struct Group {
     key: Key,
     candidates: u64,
+    /// Locators of the candidate that comes first.
+    first: Vec<i64>,
     evidence: BTreeSet<EvidenceRow>,
 }
 
@@ -374,13 +400,16 @@ impl Groups {
             let keys = Keys::of(task, batch)?;
             for row in 0..batch.num_rows() {
                 let Some(key) = keys.at(row) else { continue };
+                let at = locators(task, batch, row);
                 let matter = matter_of(task, batch, row);
                 let group = groups.entry((key.clone(), matter)).or_insert_with(|| Group {
                     key,
                     candidates: 0,
+                    first: at.clone(),
                     evidence: BTreeSet::new(),
                 });
                 group.candidates += 1;
+                group.first = at.min(group.first.clone());
                 group.evidence.extend(evidence_of(task, batch, row)?);
             }
         }
@@ -442,8 +471,12 @@ fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>,
     if let Some(table) = catalog.table(CANDIDATES) {
         table.put(Content::Batches(Arc::new(remaining.to_vec())));
     }
-    block_on(datafusion::physical_plan::collect(compiled.physical, catalog.session.ctx.task_ctx()))
-        .map_err(|e| fault(&e))
+    block_on(datafusion::physical_plan::collect(compiled.physical, catalog.session.ctx.task_ctx())).map_err(
+        |e| {
+            let text = plan::execution_text(&e);
+            SqlFault::new("MC203", text.zh, text.en)
+        },
+    )
 }
 
 /// Plans the grouping of a rule over the table `candidates`. Every fault names the part of the rule it is in.
@@ -461,11 +494,11 @@ pub(crate) fn compile_grouping(
     let params = with_as_of(loaded.effective_params(overrides.unwrap_or(&none)), as_of)
         .map_err(|f| at("params", f))?;
     catalog
-        .define(CANDIDATES, Arc::clone(schema), Some(false), None)
+        .define(CANDIDATES, Arc::clone(schema), Some(&Spread::Everywhere), None)
         .map_err(|e| at("sql", vec![plan::planning_fault(&e)]))?;
     let text = grouping_sql(loaded, &params)?;
     let statement = sql::parse(&text).map_err(|f| at("measures", vec![f]))?;
-    plan::compile(catalog, statement).map_err(|faults| {
+    plan::compile(catalog, statement, None).map_err(|faults| {
         at(
             "measures",
             faults
@@ -707,11 +740,13 @@ fn checked(
 /// Depends on rule, subject and matter; never on wording, order or run.
 fn finding_id(rule: &str, subject_type: SubjectType, subject: &str, matter: &[Option<String>]) -> String {
     let mut hash = Sha256::new();
-    for part in [rule, subject_type.as_str(), subject]
-        .into_iter()
-        .chain(matter.iter().map(|m| m.as_deref().unwrap_or_default()))
-    {
+    for part in [rule, subject_type.as_str(), subject] {
         hash.update(part.as_bytes());
+        hash.update([0x1f]);
+    }
+    for part in matter {
+        // An absent value is not an empty one.
+        hash.update(part.as_deref().unwrap_or("\u{0}").as_bytes());
         hash.update([0x1f]);
     }
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -724,9 +759,28 @@ fn yuan(fen: i64) -> String {
     format!("{sign}{}.{:02}", fen.unsigned_abs() / 100, fen.unsigned_abs() % 100)
 }
 
-/// Puts values in place of `{name}`.
+/// Puts values in place of `{name}`, in one pass: a value that holds braces is copied as it is.
 fn fill(template: &str, values: &BTreeMap<String, String>) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        match after.split_once('}') {
+            Some((name, tail)) => {
+                match values.get(name) {
+                    Some(value) => out.push_str(value),
+                    None => out.push_str(&format!("{{{name}}}")),
+                }
+                rest = tail;
+            }
+            None => {
+                out.push('{');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// What is wrong with the columns that a rule names outside its SQL: subject, matter, evidence.
@@ -826,6 +880,13 @@ mod tests {
         assert_eq!(id(&[]), id(&[]));
         assert_ne!(id(&[]), id(&[Some("170".to_owned())]));
         assert_eq!(id(&[]).len(), ID_DIGITS);
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_placeholder_is_copied_as_it_is() {
+        let values =
+            BTreeMap::from([("name".to_owned(), "{zzz}".to_owned()), ("zzz".to_owned(), "999".to_owned())]);
+        assert_eq!(fill("{name} {zzz} {other} {", &values), "{zzz} 999 {other} {");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::NullEquality;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
@@ -58,8 +59,8 @@ impl PersonColumns {
     }
 }
 
-/// Classes of the tables by name: `true` where rows lie by person.
-pub(crate) type TableSpread = BTreeMap<String, bool>;
+/// How the rows of each table lie. A table that is not in it is only known once all shards are done.
+pub(crate) type TableSpread = BTreeMap<String, Spread>;
 
 /// How the output of `plan` lies over the shards.
 pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
@@ -69,10 +70,14 @@ pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
     match plan {
         LogicalPlan::TableScan(scan) => {
             let name = scan.table_name.table();
-            match tables.get(name) {
-                Some(true) => Spread::ByPerson(person_columns(plan)),
-                Some(false) => Spread::Everywhere,
-                None => Spread::Scattered(format!("`{name}` is only known once all shards are done")),
+            match (tables.get(name), &scan.projection) {
+                (Some(Spread::ByPerson(columns)), Some(projection)) => {
+                    Spread::ByPerson(columns.mapped(|column| {
+                        (0..projection.len()).filter(|i| projection[*i] == column).collect()
+                    }))
+                }
+                (Some(known), _) => known.clone(),
+                (None, _) => Spread::Scattered(format!("`{name}` is only known once all shards are done")),
             }
         }
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Spread::Everywhere,
@@ -137,17 +142,16 @@ pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
     }
 }
 
-/// `pid` and `id_number` identify a person equally well.
-fn person_columns(plan: &LogicalPlan) -> PersonColumns {
-    let own = plan
-        .schema()
+/// How a dataset of persons lies: `pid` and `id_number` identify a person equally well.
+pub(crate) fn by_person(schema: &SchemaRef) -> Spread {
+    let own = schema
         .fields()
         .iter()
         .enumerate()
         .filter(|(_, f)| f.name() == "pid" || f.name() == "id_number")
         .map(|(i, _)| i)
         .collect();
-    PersonColumns { own, or_null: BTreeSet::new() }
+    Spread::ByPerson(PersonColumns { own, or_null: BTreeSet::new() })
 }
 
 fn strip(expr: &Expr) -> &Expr {
@@ -290,10 +294,15 @@ mod tests {
         ]));
         let reference =
             Arc::new(Schema::new(vec![column("src", DataType::Int64), column("k", DataType::Utf8View)]));
-        catalog.define("a", Arc::clone(&person), Some(true), None).unwrap();
-        catalog.define("b", person, Some(true), None).unwrap();
-        catalog.define("r", reference, Some(false), None).unwrap();
-        compile(&catalog, sql::parse(text).unwrap()).map_err(|f| f[0].en.clone()).unwrap().spread
+        let spread = by_person(&person);
+        catalog.define("a", Arc::clone(&person), Some(&spread), None).unwrap();
+        catalog.define("b", Arc::clone(&person), Some(&spread), None).unwrap();
+        catalog.define("r", reference, Some(&Spread::Everywhere), None).unwrap();
+        // A view whose `pid` came out of the optional side of an outer join, and one whose `pid` is somebody else's.
+        let or_null = PersonColumns { own: BTreeSet::new(), or_null: BTreeSet::from([0]) };
+        catalog.define("v", Arc::clone(&person), Some(&Spread::ByPerson(or_null)), None).unwrap();
+        catalog.define("w", person, Some(&Spread::ByPerson(PersonColumns::default())), None).unwrap();
+        compile(&catalog, sql::parse(text).unwrap(), None).map_err(|f| f[0].en.clone()).unwrap().spread
     }
 
     fn is_local(text: &str) -> bool {
@@ -314,6 +323,7 @@ mod tests {
             "SELECT DISTINCT a.pid FROM a",
             // What an outer join filled with NULL still joins with its own person only.
             "SELECT a.pid FROM a LEFT JOIN b ON b.pid = a.pid LEFT JOIN b AS c ON c.pid = b.pid",
+            "SELECT a.pid FROM a JOIN v ON v.pid = a.pid",
         ] {
             assert!(is_local(text), "{text}: {:?}", spread_of(text));
         }
@@ -333,6 +343,9 @@ mod tests {
             // All rows without a partner would meet in one group.
             "SELECT b.pid, count(*) AS n FROM a LEFT JOIN b ON b.pid = a.pid GROUP BY b.pid",
             "SELECT a.k FROM a UNION ALL SELECT r.k FROM r",
+            // What a view calls `pid` is the row's own person only if the view's own plan says so.
+            "SELECT v.pid, count(*) AS n FROM v GROUP BY v.pid",
+            "SELECT a.pid FROM a JOIN w ON w.pid = a.pid",
         ] {
             assert!(matches!(spread_of(text), Spread::Scattered(_)), "{text}: {:?}", spread_of(text));
         }

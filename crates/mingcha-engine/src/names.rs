@@ -173,6 +173,10 @@ pub(crate) fn grade(a: Option<&str>, b: Option<&str>) -> NameGrade {
     if a == b {
         return NameGrade::I1;
     }
+    // A newborn is entered under the mother's number as "her name + 之子": another person, not a longer spelling.
+    if is_newborn(&a) != is_newborn(&b) {
+        return NameGrade::I3;
+    }
     let (a, b): (Vec<char>, Vec<char>) =
         (a.chars().filter(|c| !is_dot(*c)).collect(), b.chars().filter(|c| !is_dot(*c)).collect());
     if a.is_empty() || b.is_empty() || same_shape(&a, &b) || truncated(&a, &b) || same_words(&a, &b) {
@@ -185,6 +189,14 @@ pub(crate) fn grade(a: Option<&str>, b: Option<&str>) -> NameGrade {
 /// NFKC, no spaces, Latin in upper case.
 fn normalise(name: &str) -> String {
     name.nfkc().filter(|c| !c.is_whitespace() && !is_invisible(*c)).flat_map(char::to_uppercase).collect()
+}
+
+/// `李秀兰之子`, `李秀兰之次女`: a child without a name of its own yet.
+fn is_newborn(name: &str) -> bool {
+    name.rsplit_once('之').is_some_and(|(mother, child)| {
+        let child = child.trim_start_matches(['长', '次', '三', '四', '双', '大', '小', '胞', '幼']);
+        mother.chars().count() >= 2 && matches!(child, "子" | "女" | "婴" | "儿" | "婴儿" | "新生儿")
+    })
 }
 
 fn is_invisible(c: char) -> bool {
@@ -274,5 +286,7 @@ mod tests {
         check("??", "王芳", "I3");
         check("刘桂英", "刘桂兰", "I3");
         check("陈建国", "陈建军", "I3");
+        check("李秀兰", "李秀兰之子", "I3");
+        check("李秀兰", "李秀兰之次女", "I3");
     }
 }

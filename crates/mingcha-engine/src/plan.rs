@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ExprSchema, Spans};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator};
@@ -13,7 +14,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use futures::executor::block_on;
 use mingcha_intake::{Tables, builtin_schema, sql_schema};
-use mingcha_rules::Contract;
+use mingcha_rules::{Contract, Diagnostic, Text};
 
 use crate::context::{self, Budget, Session};
 use crate::local::{self, Spread, TableSpread};
@@ -39,34 +40,32 @@ impl Catalog {
     ) -> Result<Self, DataFusionError> {
         let mut catalog =
             Self { session: context::open(budget)?, tables: BTreeMap::new(), spread: BTreeMap::new() };
-        let per_shard = |name: &str| {
-            let source = source?;
-            let rows = usize::try_from(source.rows(name)?).ok()?;
-            Some(rows / source.n_shards().max(1))
-        };
+        let rows = |name: &str| usize::try_from(source?.rows(name)?).ok();
+        let shards = source.map_or(1, |s| s.n_shards().max(1));
         for contract in contracts {
-            catalog.define(
-                &contract.name,
-                sql_schema(contract),
-                Some(contract.person.is_some()),
-                per_shard(&contract.name),
-            )?;
+            let schema = sql_schema(contract);
+            let by_person = contract.person.is_some();
+            let estimate = rows(&contract.name).map(|n| if by_person { n / shards } else { n });
+            let spread = if by_person { local::by_person(&schema) } else { Spread::Everywhere };
+            catalog.define(&contract.name, schema, Some(&spread), estimate)?;
         }
         for name in BUILTIN {
             if let Some(schema) = builtin_schema(name) {
-                catalog.define(name, schema, Some(*name == "persons"), per_shard(name))?;
+                let persons = *name == "persons";
+                let estimate = rows(name).map(|n| if persons { n / shards } else { n });
+                let spread = if persons { local::by_person(&schema) } else { Spread::Everywhere };
+                catalog.define(name, schema, Some(&spread), estimate)?;
             }
         }
         Ok(catalog)
     }
 
-    /// Adds a table. `by_person`: `Some(true)` rows lie by person, `Some(false)` the same in every shard, `None`
-    /// known only after all shards.
+    /// Adds a table, or puts another in its place. `spread`: how its rows lie; absent: known only after all shards.
     pub(crate) fn define(
         &mut self,
         name: &str,
         schema: SchemaRef,
-        by_person: Option<bool>,
+        spread: Option<&Spread>,
         estimate: Option<usize>,
     ) -> Result<Arc<SlotTable>, DataFusionError> {
         let table = Arc::new(SlotTable::new(name, schema, estimate));
@@ -74,8 +73,8 @@ impl Catalog {
         #[expect(clippy::disallowed_methods, reason = "the catalogue is where tables are registered")]
         self.session.ctx.register_table(name, Arc::clone(&table) as _)?;
         self.tables.insert(name.to_owned(), Arc::clone(&table));
-        match by_person {
-            Some(by_person) => self.spread.insert(name.to_owned(), by_person),
+        match spread {
+            Some(spread) => self.spread.insert(name.to_owned(), spread.clone()),
             None => self.spread.remove(name),
         };
         Ok(table)
@@ -102,7 +101,13 @@ pub(crate) struct Compiled {
 
 /// Plans a bound statement. Faults are those that need types: unknown columns, text compared with numbers,
 /// floating point, joins that are not on equality.
-pub(crate) fn compile(catalog: &Catalog, statement: Statement) -> Result<Compiled, Vec<SqlFault>> {
+///
+/// `scope`: the tables that the plan may read, whatever the syntax made of their names; absent: any.
+pub(crate) fn compile(
+    catalog: &Catalog,
+    statement: Statement,
+    scope: Option<&BTreeSet<String>>,
+) -> Result<Compiled, Vec<SqlFault>> {
     let state = catalog.session.ctx.state();
     let plan = block_on(state.statement_to_plan(DfStatement::Statement(Box::new(statement))))
         .map_err(|e| vec![planning_fault(&e)])?;
@@ -111,6 +116,16 @@ pub(crate) fn compile(catalog: &Catalog, statement: Statement) -> Result<Compile
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
         .map_err(|e| vec![planning_fault(&e)])?;
     let mut faults = implicit_casts(&analysed);
+    faults.extend(mixed_lists(&plan));
+    if let Some(scope) = scope {
+        faults.extend(columns_read(&analysed).keys().filter(|t| !scope.contains(*t)).map(|table| {
+            SqlFault::new(
+                "MC252",
+                format!("表 `{table}` 没有在 inputs 或 views 中声明"),
+                format!("table `{table}` is not declared under `inputs` or `views`"),
+            )
+        }));
+    }
     let optimised = state.optimize(&plan).map_err(|e| vec![planning_fault(&e)])?;
     let physical = block_on(state.query_planner().create_physical_plan(&optimised, &state))
         .map_err(|e| vec![planning_fault(&e)])?;
@@ -153,6 +168,31 @@ pub(crate) fn planning_fault(error: &DataFusionError) -> SqlFault {
     fault
 }
 
+/// An error of execution as a sentence. The engine's own text may quote a value of a row, so it is never shown.
+pub(crate) fn execution_text(error: &DataFusionError) -> Text {
+    let (zh, en) = match error.find_root() {
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::DivideByZero => ("除数为零", "a division by zero"),
+            ArrowError::ArithmeticOverflow(_) => ("数值超出范围", "a number is out of range"),
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => (
+                "有值不能转换类型，请检查规则中的 CAST",
+                "a value could not be converted; check the casts of the rule",
+            ),
+            _ => ("计算出错", "a computation failed"),
+        },
+        DataFusionError::External(inner) if inner.is::<Diagnostic>() => {
+            // Diagnostics of the store name files and rows, never values.
+            return inner.downcast_ref::<Diagnostic>().map(|d| d.message.clone()).unwrap_or_default();
+        }
+        DataFusionError::External(_) => {
+            ("读取数据仓出错，请运行 mingcha verify", "the store could not be read; run `mingcha verify`")
+        }
+        DataFusionError::Internal(_) => ("程序内部错误", "an internal error"),
+        _ => ("计算出错", "a computation failed"),
+    };
+    Text { zh: format!("执行失败：{zh}"), en: format!("it failed: {en}") }
+}
+
 /// Comparisons that only work because a text is turned into a number (or the reverse), and floating point.
 fn implicit_casts(plan: &LogicalPlan) -> Vec<SqlFault> {
     let mut faults = Vec::new();
@@ -166,19 +206,7 @@ fn implicit_casts(plan: &LogicalPlan) -> Vec<SqlFault> {
                         .into_iter()
                         .find_map(|side| crossed(side, &schema))
                 {
-                    faults.push(
-                        SqlFault::new(
-                            "MC204",
-                            format!("比较时 `{name}` 被悄悄换了类型（文本与数字）"),
-                            format!(
-                                "comparing `{name}` silently turns text into a number or a number into text"
-                            ),
-                        )
-                        .help(
-                            "代码是文本，写成 '110' 这样带引号的值",
-                            "codes are text: write '110' in quotes",
-                        ),
-                    );
+                    faults.push(crossed_types(&name));
                 }
                 if let Ok(DataType::Float16 | DataType::Float32 | DataType::Float64) = e.get_type(&schema) {
                     faults.push(
@@ -200,6 +228,47 @@ fn implicit_casts(plan: &LogicalPlan) -> Vec<SqlFault> {
         faults.push(planning_fault(&error));
     }
     faults
+}
+
+/// `scheme IN (110, 120)` and `status BETWEEN 1 AND 2` over text: looked for before the analyser hides it.
+fn mixed_lists(plan: &LogicalPlan) -> Vec<SqlFault> {
+    let mut faults = Vec::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        let Ok(schema) = merged_schema(node) else { return Ok(TreeNodeRecursion::Continue) };
+        for expr in node.expressions() {
+            expr.apply(|e| {
+                let (tested, others): (&Expr, Vec<&Expr>) = match e {
+                    Expr::InList(list) => (&list.expr, list.list.iter().collect()),
+                    Expr::Between(between) => (&between.expr, vec![&between.low, &between.high]),
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                let ty = |e: &Expr| e.get_type(&schema).ok();
+                let crossed = |a: &DataType, b: &DataType| {
+                    (is_text(a) && b.is_numeric()) || (a.is_numeric() && is_text(b))
+                };
+                if let Some(own) = ty(tested)
+                    && others.iter().filter_map(|o| ty(o)).any(|other| crossed(&own, &other))
+                {
+                    faults.push(crossed_types(&tested.to_string()));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if let Err(error) = walked {
+        faults.push(planning_fault(&error));
+    }
+    faults
+}
+
+fn crossed_types(name: &str) -> SqlFault {
+    SqlFault::new(
+        "MC204",
+        format!("比较时 `{name}` 被悄悄换了类型（文本与数字）"),
+        format!("comparing `{name}` silently turns text into a number or a number into text"),
+    )
+    .help("代码是文本，写成 '110' 这样带引号的值", "codes are text: write '110' in quotes")
 }
 
 fn merged_schema(node: &LogicalPlan) -> Result<datafusion::common::DFSchema, DataFusionError> {

@@ -2,6 +2,7 @@
 //! Every worker compiles the same library into its own session, so that plans never cross threads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -13,6 +14,7 @@ use mingcha_rules::{Library, ParamValue};
 
 use crate::context::Budget;
 use crate::functions;
+use crate::gather;
 use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
 use crate::sql::{self, Scope, SqlFault};
@@ -75,6 +77,7 @@ pub(crate) struct PieceFault {
 }
 
 /// What to compile.
+#[derive(Clone)]
 pub(crate) struct Order<'a> {
     pub library: &'a Library,
     /// Ids of the rules.
@@ -109,7 +112,14 @@ impl Program {
             program.add_view(order, view)?;
         }
         for rule in selected {
-            match program.compile_rule(order, rule) {
+            // A planner that panics over one rule must not take the others along.
+            let compiled = catch_unwind(AssertUnwindSafe(|| program.compile_rule(order, rule)))
+                .unwrap_or_else(|_| {
+                    let fault =
+                        SqlFault::new("MC701", "编制查询时程序内部错误", "an internal error while planning");
+                    Err(vec![PieceFault { path: "sql".to_owned(), fault }])
+                });
+            match compiled {
                 Ok(plan) => program.rules.push(plan),
                 Err(faults) => {
                     program.broken.insert(rule.rule.id.clone(), faults);
@@ -142,12 +152,17 @@ impl Program {
         match compiled {
             Ok(compiled) => {
                 let place = self.place(&compiled);
-                let by_person = match &place {
-                    Place::Local => Some(matches!(compiled.spread, Spread::ByPerson(_))),
-                    Place::Before => Some(false),
+                let spread = match &place {
+                    Place::Local => Some(compiled.spread.clone()),
+                    Place::Before => Some(Spread::Everywhere),
                     Place::After(_) => None,
                 };
-                self.catalog.define(name, Arc::clone(&compiled.schema), by_person, compiled.estimate)?;
+                self.catalog.define(
+                    name,
+                    Arc::clone(&compiled.schema),
+                    spread.as_ref(),
+                    compiled.estimate,
+                )?;
                 self.views.push(ViewPlan { name: name.clone(), compiled, place });
             }
             Err(faults) => {
@@ -180,15 +195,14 @@ impl Program {
                 .map_err(at("params"))?;
         let scope: BTreeSet<String> = rule.inputs.keys().chain(&rule.views).cloned().collect();
         let plain = self.piece(&loaded.sql, &scope, &params).map_err(at("sql"))?;
-        let candidates = self.with_exclusions(loaded, &params)?;
+        let candidates = self.with_exclusions(loaded, &scope, &params)?;
+        let spread = match &plain.spread {
+            Spread::Scattered(_) => Spread::Everywhere,
+            other => other.clone(),
+        };
         let slot = self
             .catalog
-            .define(
-                CANDIDATES,
-                Arc::clone(&plain.schema),
-                Some(matches!(plain.spread, Spread::ByPerson(_))),
-                plain.estimate,
-            )
+            .define(CANDIDATES, Arc::clone(&plain.schema), Some(&spread), plain.estimate)
             .map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
         let mut counter_scope = scope;
         counter_scope.insert(CANDIDATES.to_owned());
@@ -198,6 +212,11 @@ impl Program {
                 self.piece(&counter.sql, &counter_scope, &params)
                     .map_err(at(&format!("counter_evidence[{i}].sql")))?,
             );
+        }
+        let shapes: Vec<SchemaRef> = counters.iter().map(|c| Arc::clone(&c.schema)).collect();
+        let faults = gather::column_faults(loaded, &plain.schema, &shapes);
+        if !faults.is_empty() {
+            return Err(faults);
         }
         let not_local = std::iter::once(&candidates).chain(&counters).find_map(|c| match &c.spread {
             Spread::ByPerson(_) => None,
@@ -229,13 +248,14 @@ impl Program {
             return Err(faults);
         }
         sql::bind(&mut statement, params);
-        plan::compile(&self.catalog, statement)
+        plan::compile(&self.catalog, statement, Some(scope))
     }
 
     /// The candidates with a column per row exclusion; NULL means that it does not hold.
     fn with_exclusions(
         &self,
         loaded: &LoadedRule,
+        scope: &BTreeSet<String>,
         params: &BTreeMap<String, ParamValue>,
     ) -> Result<Compiled, Vec<PieceFault>> {
         let mut faults = Vec::new();
@@ -258,7 +278,7 @@ impl Program {
         let mut statement = sql::parse(&format!("SELECT c.*{columns} FROM ({inner}) AS c"))
             .map_err(|fault| vec![PieceFault { path: "exclusions".to_owned(), fault }])?;
         sql::bind(&mut statement, params);
-        plan::compile(&self.catalog, statement).map_err(|faults| {
+        plan::compile(&self.catalog, statement, Some(scope)).map_err(|faults| {
             faults
                 .into_iter()
                 .map(|mut fault| {
@@ -308,8 +328,9 @@ pub(crate) fn expression(text: &str, params: &BTreeMap<String, ParamValue>) -> R
             .collect());
     }
     sql::bind(&mut statement, params);
-    let bound = statement.to_string();
-    Ok(bound.strip_prefix("SELECT ").and_then(|t| t.strip_suffix(" AS x")).unwrap_or(&bound).to_owned())
+    sql::single_expression(&statement).ok_or_else(|| {
+        vec![SqlFault::new("MC268", "此处只能写一个表达式", "exactly one expression is wanted here")]
+    })
 }
 
 /// Declared parameters and `$as_of`.

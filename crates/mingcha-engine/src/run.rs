@@ -24,7 +24,7 @@ use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeK
 
 use crate::context::Budget;
 use crate::gather::{self, Harvest};
-use crate::plan::BUILTIN;
+use crate::plan::{self, BUILTIN};
 use crate::program::{Order, Place, Program, RulePlan};
 use crate::report::{RunOptions, RunProgress, RunReport};
 use crate::tables::Content;
@@ -33,6 +33,8 @@ use crate::tables::Content;
 const POOL_SHARE: f64 = 0.6;
 /// How often a long plan asks whether the run was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
+/// Stack of a worker: planning recurses as deep as a rule's expressions.
+const WORKER_STACK: usize = 64 << 20;
 /// Below this many persons a limit per mille says nothing.
 const PER_MILLE_FROM: u64 = 10_000;
 
@@ -64,29 +66,32 @@ pub fn run(
         clippy::cast_sign_loss,
         reason = "a share of a byte count"
     )]
-    let memory = options.memory.map(|m| (m as f64 * POOL_SHARE) as usize / workers);
+    let pool = options.memory.map(|m| (m as f64 * POOL_SHARE) as usize);
     let order = Order {
         library,
         rules: &runnable,
         tables: Some(tables.as_ref()),
         as_of: options.as_of,
         params: &options.params,
-        budget: Budget { memory, spill_dir: options.spill_dir.clone() },
+        budget: Budget { memory: pool.map(|p| p / workers), spill_dir: options.spill_dir.clone() },
     };
-    let program = Program::new(&order).map_err(|e| internal(&e))?;
+    // What runs alone, before and after the shards, may use the whole pool.
+    let alone = Order { budget: Budget { memory: pool, ..order.budget.clone() }, ..order };
+    let program = Program::new(&alone).map_err(|e| internal(&e))?;
     for (id, faults) in &program.broken {
         let reasons: Vec<&crate::sql::SqlFault> = faults.iter().map(|f| &f.fault).collect();
         if let Some(first) = reasons.first() {
             books.fail(id, Text { zh: first.zh.clone(), en: first.en.clone() });
         }
     }
-    books.place(&program);
+    books.place(&program, tables.as_ref());
     books.announce(progress);
     let stage = Stage { tables, library, options, progress, order: &order };
     let local: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place == Place::Local).collect();
     let later: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place != Place::Local).collect();
     let kept_views = views_kept_for(&program, &later);
-    let shards = if local.is_empty() && kept_views.is_empty() { 0 } else { tables.n_shards() };
+    // One part more than there are shards: the rows that lead to no person, all together.
+    let shards = if local.is_empty() && kept_views.is_empty() { 0 } else { tables.n_shards() + 1 };
     progress.begin((shards * local.len().max(1) + later.len()) as u64);
 
     let session = Worker::new(&program)?;
@@ -141,7 +146,7 @@ pub fn run(
         match gathered {
             Ok(Ok(gathered)) => books.settle(loaded, plan, gathered, tables.n_persons(), &mut report),
             Ok(Err(fault)) => books.fail(&plan.id, Text { zh: fault.zh, en: fault.en }),
-            Err(panic) => books.fail(&plan.id, panic_text(panic.as_ref())),
+            Err(_) => books.fail(&plan.id, panicked()),
         }
         books.announce(progress);
     }
@@ -224,21 +229,17 @@ impl From<DataFusionError> for Stop {
                     "it needs more memory than --memory allows; allow more, or prepare again with more shards"
                         .to_owned(),
             }),
-            _ => {
-                let text = error.strip_backtrace();
-                Self::Failed(Text { zh: format!("执行失败：{text}"), en: format!("it failed: {text}") })
-            }
+            _ => Self::Failed(plan::execution_text(&error)),
         }
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> Text {
-    let what = panic
-        .downcast_ref::<&str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    Text { zh: format!("程序内部错误：{what}"), en: format!("internal error: {what}") }
+/// What a panic said may quote a value of a row: it is not repeated.
+fn panicked() -> Text {
+    Text {
+        zh: "程序内部错误，其他规则不受影响".to_owned(),
+        en: "an internal error; the other rules are not affected".to_owned(),
+    }
 }
 
 /// What every part of a run needs.
@@ -286,7 +287,7 @@ impl<'a> Stage<'a> {
         let troubles: Mutex<Vec<Diagnostic>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..workers.min(n_shards) {
-                scope.spawn(|| {
+                let worker = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, || {
                     let worked = Program::new(self.order)
                         .map_err(|e| {
                             vec![Diagnostic::error(
@@ -315,6 +316,14 @@ impl<'a> Stage<'a> {
                         troubles.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
                     }
                 });
+                if let Err(e) = worker {
+                    let fault = Diagnostic::error(
+                        "MC701",
+                        format!("无法启动线程：{e}"),
+                        format!("a thread cannot be started: {e}"),
+                    );
+                    troubles.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+                }
             }
         });
         let mut troubles = troubles.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -409,22 +418,24 @@ impl<'p> Worker<'p> {
         Ok(())
     }
 
-    fn load(&self, stage: &Stage<'_>, dataset: &str, part: Part) -> Result<(), Diagnostic> {
-        let Some(wanted) = self.columns.get(dataset) else { return Ok(()) };
+    fn load(&self, stage: &Stage<'_>, dataset: &str, part: Part) -> Result<usize, Diagnostic> {
+        let Some(wanted) = self.columns.get(dataset) else { return Ok(0) };
         let mut columns: Vec<&str> = wanted.iter().map(String::as_str).collect();
         if columns.is_empty() {
             // A plan that only counts rows still needs their number.
             columns.push(if dataset == "persons" { "pid" } else { "src" });
         }
-        let content = match stage.tables.rows(dataset) {
-            Some(_) => Content::Batches(Arc::new(stage.tables.read(dataset, part, &columns)?)),
-            None => Content::Empty,
+        let batches = match stage.tables.rows(dataset) {
+            Some(_) => stage.tables.read(dataset, part, &columns)?,
+            None => Vec::new(),
         };
-        self.put(dataset, content);
-        Ok(())
+        let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+        self.put(dataset, Content::Batches(Arc::new(batches)));
+        Ok(n_rows)
     }
 
-    /// One shard: load, views, rules.
+    /// One shard: load, views, rules. The last "shard" holds the rows of all datasets that lead to no person;
+    /// where there are none it is passed over.
     fn shard(
         &self,
         stage: &Stage<'_>,
@@ -434,11 +445,23 @@ impl<'p> Worker<'p> {
         let by_person = |name: &str| {
             name == "persons" || stage.library.contract(name).is_some_and(|c: &Contract| c.person.is_some())
         };
+        let without_person = shard == stage.tables.n_shards();
+        let part = if without_person { Part::Unassigned } else { Part::Shard(shard) };
+        let mut n_rows = 0;
         for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && by_person(name)) {
-            self.load(stage, name, Part::Shard(shard)).map_err(|d| vec![d])?;
+            if without_person && name == "persons" {
+                self.put(name, Content::Empty);
+            } else {
+                n_rows += self.load(stage, name, part).map_err(|d| vec![d])?;
+            }
         }
         let mut result =
             ShardResult { shard, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
+        if without_person && n_rows == 0 {
+            let units = self.program.rules.iter().filter(|r| r.place == Place::Local).count();
+            stage.progress.advance(units as u64);
+            return Ok(result);
+        }
         for view in self.program.views.iter().filter(|v| v.place == Place::Local) {
             self.put(&view.name, Content::Empty);
             match self.collect(&view.compiled.physical, stage.progress) {
@@ -479,7 +502,7 @@ impl<'p> Worker<'p> {
             catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
         let mut harvest = match sorted {
             Ok(sifted) => sifted?,
-            Err(panic) => return Err(Stop::Failed(panic_text(panic.as_ref()))),
+            Err(_) => return Err(Stop::Failed(panicked())),
         };
         if harvest.has_candidates() && !rule.counters.is_empty() {
             rule.slot.put(Content::Batches(Arc::new(harvest.remaining.clone())));
@@ -514,7 +537,7 @@ impl<'p> Worker<'p> {
         }));
         match ran {
             Ok(result) => result.map(|batches| batches.into_iter().filter(|b| b.num_rows() > 0).collect()),
-            Err(panic) => Err(Stop::Failed(panic_text(panic.as_ref()))),
+            Err(_) => Err(Stop::Failed(panicked())),
         }
     }
 }
@@ -661,12 +684,32 @@ impl Books {
         report.excused.extend(gathered.excused);
     }
 
-    /// Notes where each rule runs.
-    fn place(&mut self, program: &Program) {
+    /// Notes where each rule runs, and which columns it reads that no extract (or not every one) has.
+    fn place(&mut self, program: &Program, tables: &dyn Tables) {
         for rule in &program.rules {
-            if let Some(outcome) = self.outcomes.get_mut(&rule.id) {
-                outcome.shard_local = rule.place == Place::Local;
-                outcome.not_local_because = rule.not_local_because();
+            let Some(outcome) = self.outcomes.get_mut(&rule.id) else { continue };
+            outcome.shard_local = rule.place == Place::Local;
+            outcome.not_local_because = rule.not_local_because();
+            let views = rule.views.iter().filter_map(|name| program.view(name)).map(|v| &v.compiled);
+            let mut read: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+            for compiled in std::iter::once(&rule.candidates).chain(views) {
+                for (table, columns) in &compiled.columns {
+                    read.entry(table).or_default().extend(columns.iter().map(String::as_str));
+                }
+            }
+            for (dataset, columns) in read {
+                let absent: Vec<String> = tables
+                    .absent_columns(dataset)
+                    .into_iter()
+                    .filter(|c| columns.contains(c.as_str()))
+                    .collect();
+                if !absent.is_empty() {
+                    let list = absent.join(", ");
+                    outcome.warnings.push(Text {
+                        zh: format!("数据 {dataset} 缺少本规则要用的列：{list}，按空值处理"),
+                        en: format!("dataset `{dataset}` lacks columns that this rule reads: {list}; they count as empty"),
+                    });
+                }
             }
         }
     }
@@ -731,6 +774,23 @@ pub(crate) fn judge_input(
             en: format!("dataset `{dataset}` ({}) was not delivered", title.en),
         };
         return if optional { Judgement::Warn(text) } else { Judgement::Block(text) };
+    }
+    let absent = tables.absent_columns(dataset);
+    let needed: Vec<&str> = input
+        .into_iter()
+        .flat_map(|i| &i.columns)
+        .filter(|c| absent.contains(*c))
+        .map(String::as_str)
+        .collect();
+    if !needed.is_empty() {
+        let list = needed.join(", ");
+        return Judgement::Block(Text {
+            zh: format!("数据“{}”（{dataset}）缺少列 {list}，没有它就不能说“没有发现”", title.zh),
+            en: format!(
+                "dataset `{dataset}` ({}) lacks {list}, without which silence would mean nothing",
+                title.en
+            ),
+        });
     }
     let Some(limit) = input.and_then(|i| i.max_age_days).or(contract.map(|c| c.max_age_days)) else {
         return Judgement::Fine;

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, JoinConstraint, JoinOperator, ObjectName, OrderByExpr, Query, Select, SelectItem,
-    SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, TypedString, UnaryOperator, Value,
-    Visit, Visitor, WindowType, visit_expressions_mut,
+    BinaryOperator, CastKind, DataType, Distinct, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArguments, JoinConstraint, JoinOperator, ObjectName, OrderByExpr, Query,
+    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, TypedString,
+    UnaryOperator, Value, Visit, Visitor, WindowFrameUnits, WindowType, visit_expressions,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -93,6 +94,15 @@ fn position_in(message: &str) -> Option<(u64, u64)> {
     Some((line.trim().parse().ok()?, column.parse().ok()?))
 }
 
+/// The text of the expression that [`parse_expression`] wrapped; `None` when something else was smuggled in.
+pub(crate) fn single_expression(statement: &Statement) -> Option<String> {
+    let Statement::Query(query) = statement else { return None };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [SelectItem::ExprWithAlias { expr, alias }] = select.projection.as_slice() else { return None };
+    let alone = alias.value == "x" && statement.to_string() == format!("SELECT {expr} AS x");
+    alone.then(|| expr.to_string())
+}
+
 /// Puts values in place of `$name`. What is not in `params` is left and reported by [`lint`].
 pub(crate) fn bind(statement: &mut Statement, params: &BTreeMap<String, ParamValue>) {
     let _: ControlFlow<()> = visit_expressions_mut(statement, |expr| {
@@ -140,15 +150,26 @@ pub(crate) struct Scope<'a> {
 
 /// Refuses what no rule may contain. All faults at once, in the order of the text.
 pub(crate) fn lint(statement: &Statement, scope: &Scope<'_>) -> Vec<SqlFault> {
-    let mut lint = Lint { scope, ctes: Vec::new(), faults: Vec::new() };
+    let mut lint = Lint { n_terms: 0, scope, ctes: Vec::new(), faults: Vec::new() };
     let _: ControlFlow<()> = statement.visit(&mut lint);
     let mut faults = lint.faults;
+    if lint.n_terms > MAX_TERMS {
+        faults.push(SqlFault::new(
+            "MC269",
+            format!("语句过长：{} 个表达式，上限 {MAX_TERMS}", lint.n_terms),
+            format!("the statement is too long: {} terms, at most {MAX_TERMS} are allowed", lint.n_terms),
+        ));
+    }
     faults.sort_by_key(|f| f.at);
     faults.dedup();
     faults
 }
 
+/// Terms in one statement; beyond it the planner's recursion could exhaust the stack.
+const MAX_TERMS: usize = 2_000;
+
 struct Lint<'a> {
+    n_terms: usize,
     scope: &'a Scope<'a>,
     ctes: Vec<String>,
     faults: Vec<SqlFault>,
@@ -251,6 +272,33 @@ impl Lint<'_> {
         }
     }
 
+    /// A test over a subquery may only stand alone, joined to others by AND: anywhere else DataFusion plans it as a
+    /// mark join, some of which give wrong rows (apache/datafusion#25336, #25347).
+    fn subquery_tests(&mut self, select: &Select) {
+        for condition in [&select.selection, &select.having].into_iter().flatten() {
+            for conjunct in conjuncts(condition) {
+                let plain = match strip(conjunct) {
+                    Expr::InSubquery { .. } | Expr::Exists { .. } => true,
+                    Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                        matches!(strip(expr), Expr::Exists { .. })
+                    }
+                    _ => false,
+                };
+                if !plain && holds_subquery(conjunct) {
+                    self.fault(
+                        conjunct.span(),
+                        SqlFault::new(
+                            "MC232",
+                            "IN 和 EXISTS 子查询只能单独作为一个条件，用 AND 与其他条件相连",
+                            "IN and EXISTS with a subquery may only stand alone, joined to other conditions by AND",
+                        )
+                        .help("拆成两段，用 UNION ALL 相连；否定用 NOT EXISTS", "split it in two parts joined by UNION ALL; for a negation write NOT EXISTS"),
+                    );
+                }
+            }
+        }
+    }
+
     /// `LEFT JOIN r ... WHERE r.x = ...` throws the unmatched rows away again: say JOIN, or move the test into ON.
     fn left_join_made_inner(&mut self, select: &Select) {
         let mut optional = BTreeSet::new();
@@ -263,9 +311,8 @@ impl Lint<'_> {
         }
         let Some(condition) = &select.selection else { return };
         for conjunct in conjuncts(condition) {
-            if let Expr::BinaryOp { left, op, right } = conjunct
-                && is_comparison(op)
-                && let Some(alias) = [left, right].into_iter().find_map(|side| qualified_by(side, &optional))
+            if let Some(alias) = mentioned(conjunct, &optional)
+                && !minds_null(conjunct)
             {
                 self.fault(
                     conjunct.span(),
@@ -309,6 +356,19 @@ impl Lint<'_> {
                 fault = fault.help(format!("是不是想写 `{near}`"), format!("did you mean `{near}`"));
             }
             self.fault(span, fault);
+        }
+        if let Some(WindowType::WindowSpec(spec)) = &function.over
+            && spec.window_frame.as_ref().is_some_and(|f| f.units != WindowFrameUnits::Range)
+            && !ends_in_locator(&spec.order_by)
+        {
+            self.fault(
+                span,
+                SqlFault::new(
+                    "MC224",
+                    "按行划定的窗口，ORDER BY 必须以 src 结尾才唯一",
+                    "a window framed by rows needs an ORDER BY that ends in a row locator (`src`, `..._src`)",
+                ),
+            );
         }
         if functions::ORDER_DEPENDENT.contains(&name.as_str()) && !ends_in_locator(&order_of(function)) {
             self.fault(
@@ -563,6 +623,18 @@ impl Visitor for Lint<'_> {
                 );
             }
         }
+        if let Some(Distinct::On(_)) = &select.distinct {
+            self.fault(
+                select.span(),
+                SqlFault::new(
+                    "MC224",
+                    "不允许 DISTINCT ON：留下哪一行取决于次序",
+                    "DISTINCT ON is refused: which row stays depends on their order",
+                )
+                .help("用 row_number() 并以 src 结尾排序", "use row_number() with an order that ends in src"),
+            );
+        }
+        self.subquery_tests(select);
         self.joins(select);
         self.left_join_made_inner(select);
         ControlFlow::Continue(())
@@ -570,7 +642,7 @@ impl Visitor for Lint<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         match factor {
-            TableFactor::Table { args: None, .. }
+            TableFactor::Table { args: None, sample: None, version: None, .. }
             | TableFactor::Derived { .. }
             | TableFactor::NestedJoin { .. } => {}
             _ => self
@@ -602,6 +674,7 @@ impl Visitor for Lint<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.n_terms += 1;
         self.expression(expr);
         ControlFlow::Continue(())
     }
@@ -715,15 +788,35 @@ fn relation_alias(factor: &TableFactor) -> Option<String> {
     }
 }
 
-fn qualified_by(expr: &Expr, aliases: &BTreeSet<String>) -> Option<String> {
-    match expr {
-        Expr::CompoundIdentifier(parts) if parts.len() == 2 => {
-            let alias = parts.first()?.value.to_lowercase();
-            aliases.contains(&alias).then_some(alias)
-        }
-        Expr::Nested(inner) => qualified_by(inner, aliases),
-        _ => None,
+/// The first of `aliases` whose column a condition mentions, subqueries left out.
+fn mentioned(expr: &Expr, aliases: &BTreeSet<String>) -> Option<String> {
+    if holds_subquery(expr) {
+        return None;
     }
+    let mut found = None;
+    let _: ControlFlow<()> = visit_expressions(expr, |e| {
+        if let Expr::CompoundIdentifier(parts) = e
+            && let [table, _] = parts.as_slice()
+            && aliases.contains(&table.value.to_lowercase())
+        {
+            found = Some(table.value.to_lowercase());
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+/// Whether a condition says what happens where nothing matched.
+fn minds_null(expr: &Expr) -> bool {
+    finds(expr, |e| match e {
+        Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => true,
+        Expr::Case { .. } | Expr::IsTrue(_) | Expr::IsNotTrue(_) | Expr::IsFalse(_) | Expr::IsNotFalse(_) => {
+            true
+        }
+        Expr::Function(f) => matches!(f.name.to_string().to_lowercase().as_str(), "coalesce" | "nvl"),
+        _ => false,
+    })
 }
 
 fn strip(expr: &Expr) -> &Expr {
@@ -753,10 +846,8 @@ fn holds_scalar_subquery(expr: &Expr) -> bool {
 }
 
 fn finds(expr: &Expr, test: impl Fn(&Expr) -> bool) -> bool {
-    datafusion::sql::sqlparser::ast::visit_expressions(expr, |e| {
-        if test(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-    .is_break()
+    visit_expressions(expr, |e| if test(e) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        .is_break()
 }
 
 fn is_float(data_type: &DataType) -> bool {
@@ -823,6 +914,17 @@ mod tests {
             ("SELECT a.pid FROM a NATURAL JOIN b", "MC214"),
             ("SELECT a.pid FROM a JOIN b USING (pid)", "MC214"),
             ("SELECT a.pid FROM a LEFT JOIN b ON a.pid = b.pid WHERE b.d > $as_of", "MC215"),
+            ("SELECT a.pid FROM a LEFT JOIN b ON a.pid = b.pid WHERE month_idx(b.d) > 3", "MC215"),
+            ("SELECT a.pid FROM a LEFT JOIN b ON a.pid = b.pid WHERE b.k IN ('1', '2')", "MC215"),
+            ("SELECT a.pid FROM a WHERE NOT (a.k = 'x' AND a.pid IN (SELECT b.pid FROM b))", "MC232"),
+            ("SELECT a.pid FROM a WHERE (a.pid IN (SELECT b.pid FROM b)) IS NOT TRUE", "MC232"),
+            ("SELECT a.pid FROM a WHERE (a.pid IN (SELECT b.pid FROM b)) = false", "MC232"),
+            ("SELECT DISTINCT ON (a.pid) a.pid FROM a ORDER BY a.d", "MC224"),
+            (
+                "SELECT a.pid, sum(a.n) OVER (PARTITION BY a.pid ORDER BY a.d ROWS 1 PRECEDING) AS n FROM a",
+                "MC224",
+            ),
+            ("SELECT a.pid FROM a TABLESAMPLE (10)", "MC265"),
             ("SELECT a.pid FROM a RIGHT JOIN b ON a.pid = b.pid", "MC216"),
             ("SELECT a.pid FROM a FULL JOIN b ON a.pid = b.pid", "MC216"),
             ("SELECT pid FROM a WHERE d < now()", "MC221"),
@@ -865,6 +967,21 @@ mod tests {
         ] {
             assert!(codes(sql).contains(&code), "{sql}: wanted {code}, got {:?}", codes(sql));
         }
+    }
+
+    #[test]
+    fn an_expression_is_one_expression() {
+        let one = |text: &str| parse_expression(text).ok().and_then(|s| single_expression(&s));
+        assert_eq!(one("a + 1"), Some("a + 1".to_owned()));
+        for text in ["a AS y, b", "a) AS x, (b", "a FROM t", "a WHERE true", "a AS x FROM t --"] {
+            assert_eq!(one(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_statement_has_a_longest_length() {
+        let terms = vec!["d > 1"; 800].join(" OR ");
+        assert!(codes(&format!("SELECT pid FROM a WHERE {terms}")).contains(&"MC269"));
     }
 
     #[test]

@@ -157,6 +157,8 @@ impl<'a> Values<'a> {
             Self::Stamp(values, a, per_second) if a.is_valid(row) => stamp(values[row], *per_second),
             Self::Int(a) if a.is_valid(row) => Value::Int(a.value(row)),
             Self::Decimal(a, scale) if a.is_valid(row) => Value::Decimal(a.value(row), *scale),
+            // pandas writes absent numbers so.
+            Self::Float(a) if a.is_valid(row) && a.value(row).is_nan() => Value::Null,
             Self::Float(a) if a.is_valid(row) => Value::Float(a.value(row)),
             Self::Bool(a) if a.is_valid(row) => Value::Bool(a.value(row)),
             Self::Cells(cells, epoch_1904) => match &cells[row] {

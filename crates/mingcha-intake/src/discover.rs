@@ -149,11 +149,11 @@ impl Walk<'_> {
         entries.sort();
         for path in entries {
             let Some(file_name) = path.file_name().and_then(|n| n.to_str()) else {
-                self.faults.push(refused(
-                    "MC604",
-                    &path.display().to_string(),
-                    "文件名不是合法的 UTF-8",
-                    "a name that is no UTF-8",
+                let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                let fault = refused("MC604", &name, "文件名不是合法的 UTF-8", "a name that is no UTF-8");
+                self.faults.push(fault.with_help(
+                    "多半由旧系统用 GBK 文件名打包：重命名该文件，或换支持 UTF-8 的工具重新解压",
+                    "it was probably packed with GBK names: rename it, or unpack it again with a tool that knows UTF-8",
                 ));
                 continue;
             };
@@ -267,7 +267,11 @@ impl Walk<'_> {
 
     fn delivery(&mut self, path: &Path, name: &str) {
         let read = fs::read_to_string(path).map_err(|e| e.to_string());
-        match read.and_then(|text| serde_json::from_str::<Delivery>(&text).map_err(|e| e.to_string())) {
+        let parsed = read.and_then(|text| {
+            let text = text.trim_start_matches('\u{feff}');
+            serde_json::from_str::<Delivery>(text).map_err(|e| e.to_string())
+        });
+        match parsed {
             Ok(delivery) => {
                 for dataset in delivery.datasets.keys() {
                     if self.options.contracts.iter().all(|c| c.name != *dataset) {
@@ -328,35 +332,53 @@ fn format_of(file_name: &str) -> Option<Format> {
     })
 }
 
-/// The dataset with this name or title.
-fn named<'a>(contracts: &'a [Contract], name: &str) -> Option<&'a str> {
-    contracts
-        .iter()
-        .find(|c| c.name == name || c.title.zh == name || c.title.en == name)
-        .map(|c| c.name.as_str())
+/// The names by which files and folders may call a dataset.
+fn labels(contract: &Contract) -> impl Iterator<Item = &str> {
+    [&contract.name, &contract.title.zh, &contract.title.en]
+        .into_iter()
+        .chain(&contract.aliases)
+        .map(String::as_str)
+        .filter(|label| !label.is_empty())
 }
 
-/// The dataset that a stem names: itself, or followed by `-anything` or `_2025…`. The longest name wins.
+/// The dataset with this name, title or alias.
+fn named<'a>(contracts: &'a [Contract], name: &str) -> Option<&'a str> {
+    contracts.iter().find(|c| labels(c).any(|label| label == name)).map(|c| c.name.as_str())
+}
+
+/// What a desktop appends to the second copy of a file.
+fn is_copy(rest: &str) -> bool {
+    let lower = rest.to_lowercase();
+    rest.contains(['(', '（']) || ["副本", "拷贝", "copy"].iter().any(|word| lower.contains(word))
+}
+
+/// Four digits of a year of this or the last century, then no fifth.
+fn begins_with_year(rest: &str) -> bool {
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    (rest.starts_with("19") || rest.starts_with("20")) && matches!(digits, 4 | 6 | 8)
+}
+
+/// The dataset that a stem names: itself, or followed by `-anything`, `_2025…`, a space and anything that does
+/// not mark a copy, or a year. The longest name wins.
 fn named_by_stem<'a>(contracts: &'a [Contract], stem: &str) -> Option<&'a str> {
     if let Some(name) = named(contracts, stem) {
         return Some(name);
     }
     let fits = |label: &str| {
         stem.strip_prefix(label).is_some_and(|rest| {
-            let mut rest = rest.chars();
-            match (rest.next(), rest.next()) {
+            let mut chars = rest.chars();
+            match (chars.next(), chars.next()) {
                 (Some('-'), Some(_)) => true,
                 (Some('_'), Some(c)) => c.is_ascii_digit(),
+                (Some(' ' | '\u{3000}'), Some(_)) => !is_copy(rest),
+                (Some('1' | '2'), Some(_)) => begins_with_year(rest) && !is_copy(rest),
                 _ => false,
             }
         })
     };
     contracts
         .iter()
-        .filter_map(|c| {
-            let labels = [&c.name, &c.title.zh, &c.title.en];
-            labels.into_iter().filter(|l| !l.is_empty() && fits(l)).map(String::len).max().map(|len| (len, c))
-        })
+        .filter_map(|c| labels(c).filter(|label| fits(label)).map(str::len).max().map(|len| (len, c)))
         .max_by_key(|(len, _)| *len)
         .map(|(_, c)| c.name.as_str())
 }
@@ -394,7 +416,10 @@ fn refused(code: &str, name: &str, zh: &str, en: &str) -> Diagnostic {
 }
 
 fn suggest_dataset(fault: Diagnostic, contracts: &[Contract], got: &str) -> Diagnostic {
-    let names = contracts.iter().flat_map(|c| [c.name.as_str(), c.title.zh.as_str()]);
+    let names = contracts
+        .iter()
+        .flat_map(|c| [&c.name, &c.title.zh].into_iter().chain(&c.aliases))
+        .map(String::as_str);
     match nearest(got, names) {
         Some(near) => fault.with_help(
             format!("是否应为 {near}？文件名或文件夹名须与数据集一致，也可写映射"),

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use mingcha_rules::Diagnostic;
 
+use crate::discover::Found;
+
 /// The store or one of its files cannot be written; a full disk is told apart.
 pub(crate) fn cannot_write(path: &Path, cause: &dyn Display) -> Diagnostic {
     let cause = cause.to_string();
@@ -50,6 +52,37 @@ pub(crate) fn reader_broke(file: &str) -> Diagnostic {
 pub(crate) fn guarded<T>(file: &str, work: impl FnOnce() -> Result<T, Diagnostic>) -> Result<T, Diagnostic> {
     let caught: Result<_, Box<dyn Any + Send>> = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     caught.unwrap_or_else(|_| Err(reader_broke(file)))
+}
+
+/// The lines of `mingcha.toml` that say how to read a file.
+pub(crate) fn source_lines(found: &Found, sheet: Option<&str>, header_row: u64) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut out = format!("[[sources]]\npath = {}", quoted(&found.name));
+    if let Some(dataset) = &found.mapping.dataset {
+        out.push_str(&format!("\ndataset = {}", quoted(dataset)));
+    }
+    if let Some(sheet) = sheet {
+        out.push_str(&format!("\nsheet = {}", quoted(sheet)));
+    }
+    if header_row > 1 {
+        out.push_str(&format!("\nheader_row = {header_row}"));
+    }
+    out
+}
+
+/// The headings stand below the first row; `sheet` where one is to be named.
+pub(crate) fn later_headings(found: &Found, sheet: Option<&str>, row: u64) -> Diagnostic {
+    let lines = source_lines(found, sheet, row);
+    Diagnostic::error(
+        "MC639",
+        format!("第 1 行应为表头，实际表头在第 {row} 行"),
+        format!("wanted the headings in row 1, got them in row {row}"),
+    )
+    .in_file(&found.name)
+    .with_help(
+        format!("删去上面的行，或在 mingcha.toml 中写明：\n{lines}"),
+        format!("remove the rows above, or say it in mingcha.toml:\n{lines}"),
+    )
 }
 
 /// The work was called off.

@@ -8,6 +8,9 @@ use unicode_normalization::UnicodeNormalization;
 use crate::fault::nearest;
 use crate::parse::is_invisible;
 
+/// Headings are looked for down to this row, to say where they are; they are never taken from there unasked.
+pub(crate) const LAST_HEADING_ROW: u64 = 10;
+
 /// The columns of a file, matched with a contract.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Matched {

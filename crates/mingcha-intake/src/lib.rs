@@ -35,7 +35,7 @@ pub use memory::MemoryTables;
 pub use options::{FileMapping, PrepareOptions};
 pub use prepare::{Prepared, prepare};
 pub use progress::{Progress, Quiet};
-pub use quality::{DatasetQuality, FieldQuality, QualityReport};
+pub use quality::{DatasetQuality, FieldQuality, QualityReport, RejectedPlace};
 pub use schema::{builtin_schema, sql_schema};
 pub use store::Store;
 pub use tables::{Part, RowLocator, Tables};

@@ -37,6 +37,9 @@ pub struct Manifest {
     pub person_files: Vec<StoreFile>,
     /// The rejects.
     pub rejects: StoreFile,
+    /// The rejects as text, for a spreadsheet. `None`: written by an older build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects_csv: Option<StoreFile>,
 }
 
 /// One input file.
@@ -66,6 +69,9 @@ pub struct InputFile {
     pub rows_rejected: u64,
     /// Rows without any value.
     pub rows_blank: u64,
+    /// Columns of the contract that the file lacks.
+    #[serde(default)]
+    pub missing_columns: Vec<String>,
     /// Extract date of this file, where it carries one.
     pub as_of: Option<NaiveDate>,
     /// First day it covers, where it says so.

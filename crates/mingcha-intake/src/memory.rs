@@ -264,7 +264,7 @@ fn assemble(
     let mut datasets = BTreeMap::new();
     for contract in &contracts {
         let Some(done) = typed.get(&contract.name) else { continue };
-        rejected.push(rejects::to_batch(&contract.name, &done.rejects)?);
+        rejected.push(rejects::to_batch(&contract.name, FILE, &done.rejects)?);
         datasets.insert(contract.name.clone(), dataset(contract, &done.batch, &index, typed)?);
     }
     let rejects = viewed(&concat_batches(&rejects::schema(), &rejected)?, "rejects")?;

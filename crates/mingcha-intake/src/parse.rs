@@ -57,6 +57,13 @@ pub(crate) fn is_placeholder(bare: &str) -> bool {
             | "n/a"
             | "#N/A"
             | "(null)"
+            | "nan"
+            | "NaN"
+            | "NaT"
+            | "None"
+            | "<NA>"
+            | "0000-00-00"
+            | "0000-00-00 00:00:00"
     )
 }
 
@@ -76,8 +83,9 @@ pub(crate) fn moment(bare: &str) -> Option<(i32, Option<i64>)> {
     }
     let text = western(bare);
     let text = text.as_ref();
-    let split = text.find(['T', ' ', 't']);
+    let split = text.find(['T', ' ', 't', '上', '下']);
     let (date, time) = match split {
+        Some(at) if !text.is_char_boundary(at + 1) => (&text[..at], &text[at..]),
         Some(at) => (&text[..at], text[at + 1..].trim()),
         None if text.len() == 14 && all_digits(text) => {
             return Some((plain_day(&text.as_bytes()[..8])?, Some(packed_time(&text[8..])?)));
@@ -88,7 +96,31 @@ pub(crate) fn moment(bare: &str) -> Option<(i32, Option<i64>)> {
     if time.is_empty() {
         return Some((day, None));
     }
-    Some((day, Some(time_of(time)?)))
+    Some((day, Some(clock(time)?)))
+}
+
+/// A time of day by either clock: `15:05`, `下午 3:05`, `3:05 PM`; after a day with dots also `15.05.00`.
+fn clock(time: &str) -> Option<i64> {
+    const HALF_DAY: i64 = 12 * 3600 * NANOS;
+    let lower = time.to_ascii_lowercase();
+    let (rest, afternoon) =
+        if let Some(rest) = lower.strip_prefix("上午").or_else(|| lower.strip_suffix("am")) {
+            (rest.trim(), false)
+        } else if let Some(rest) = lower.strip_prefix("下午").or_else(|| lower.strip_suffix("pm")) {
+            (rest.trim(), true)
+        } else if !time.contains(':') && time.split('.').count() == 3 {
+            return time_of(&time.replace('.', ":"));
+        } else {
+            return time_of(time);
+        };
+    let nanos = time_of(rest)?;
+    // Twelve by this clock is nought by the other.
+    let hour = nanos / (3600 * NANOS);
+    if hour > 12 {
+        return None;
+    }
+    let nanos = if hour == 12 { nanos - HALF_DAY } else { nanos };
+    Some(if afternoon { nanos + HALF_DAY } else { nanos })
 }
 
 /// `YYYY-MM-DD` and `YYYYMMDD`, the two that nearly every file has.
@@ -323,12 +355,16 @@ pub(crate) fn exact_integer(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
-/// A float as a decimal of `scale` places, only when it is the float nearest to that decimal.
+/// A float as a decimal of `scale` places, only when it is the float nearest to that decimal; as cents also when
+/// it misses one by no more than the noise of binary sums.
 pub(crate) fn exact_decimal(number: f64, scale: u32, digits: u32) -> Option<i128> {
+    /// 2^43: above it the floats stand too far apart to tell cents.
+    const NOISY: f64 = 8_796_093_022_208.0;
     let power = 10f64.powi(scale as i32);
     let scaled = (number * power).round();
     let value = i128::from(exact_integer(scaled)?);
-    (scaled / power == number && value.abs() < 10i128.pow(digits)).then_some(value)
+    let noise = scale == 2 && number.abs() < NOISY && (number - scaled / power).abs() <= 1e-6;
+    ((scaled / power == number || noise) && value.abs() < 10i128.pow(digits)).then_some(value)
 }
 
 #[cfg(test)]
@@ -365,8 +401,32 @@ mod tests {
             "2024年3月1日 8时5分",
             "2024年3月1日8时5分0秒",
             "2024-03-01 08:05:00.000000",
+            "2024.03.01 08:05:00",
+            "2024.3.1 08.05.00",
+            "2024/3/1 上午 8:05:00",
+            "2024-03-01 上午08:05",
+            "2024年3月1日上午8时5分",
+            "2024/3/1 8:05:00 AM",
+            "2024-03-01 08:05am",
         ] {
             assert_eq!(moment(text), Some((on(2024, 3, 1), Some(29_100 * NANOS))), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_clocks_agree_about_noon_and_midnight() {
+        for (text, hour) in [
+            ("2024-03-01 下午 3:00", 15),
+            ("2024-03-01 3:00 PM", 15),
+            ("2024-03-01 12:00 PM", 12),
+            ("2024-03-01 下午12:00", 12),
+            ("2024-03-01 12:00 AM", 0),
+            ("2024-03-01 上午 12:00", 0),
+        ] {
+            assert_eq!(moment(text), Some((on(2024, 3, 1), Some(hour * 3600 * NANOS))), "{text}");
+        }
+        for text in ["2024-03-01 15:00 PM", "2024-03-01 下午", "2024-03-01 上下午3:00"] {
+            assert_eq!(moment(text), None, "{text}");
         }
     }
 
@@ -465,7 +525,10 @@ mod tests {
     #[test]
     fn floats_count_only_when_they_are_cents() {
         assert_eq!(exact_decimal(1234.56, 2, 14), Some(123_456));
-        assert_eq!(exact_decimal(0.1 + 0.2, 2, 14), None);
+        assert_eq!(exact_decimal(0.1 + 0.2, 2, 14), Some(30));
+        assert_eq!(exact_decimal(0.1 + 0.2, 4, 18), None);
+        assert_eq!(exact_decimal(12.345, 2, 14), None);
+        assert_eq!(exact_decimal(0.300_01, 2, 14), None);
         assert_eq!(exact_decimal(1e16, 2, 14), None);
         assert_eq!(exact_decimal(f64::NAN, 2, 14), None);
         assert_eq!(exact_integer(1.5), None);

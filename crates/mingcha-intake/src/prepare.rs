@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use mingcha_rules::{Contract, Diagnostic, FieldType, Lang, PersonKey, Text};
+use mingcha_rules::{Contract, Diagnostic, FieldType, Lang, Level, PersonKey, Text};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -22,11 +22,12 @@ use crate::options::PrepareOptions;
 use crate::progress::Progress;
 use crate::quality::{DatasetQuality, FileQuality, QualityReport, Tally};
 use crate::read::{self, How, Opened, Unit};
-use crate::rejects::{self, KEPT, Reject};
+use crate::rejects::{self, KEPT, Reject, RejectsCsv};
 use crate::runs::{Run, RunWriter};
 use crate::schema::CODE;
 use crate::shards::{self, Helpers, Index, Links, Spilled, StoreWriter, Written};
 use crate::store::{Store, equation_broken, hex, is_store};
+use crate::tables::file_and_row;
 use crate::typing::{IdTally, Typer};
 
 /// Rows of one shard, unless told otherwise.
@@ -34,9 +35,13 @@ const SHARD_ROWS: u64 = 1_000_000;
 const MOST_SHARDS: usize = 1024;
 /// Files below this many rows are not judged by shares.
 const JUDGED_ROWS: u64 = 1_000;
+/// Fewer rejected rows than this never refuse a file by their share.
+const FEW_ROWS: u64 = 10;
 /// Above these shares, in tenths of a percent, a file is refused or a remark is made once.
 const INVALID_LIMIT: u64 = 20;
 const TAIL_LIMIT: u64 = 5;
+/// Above this share it no longer matters whether the bad numbers differ: the column is destroyed.
+const PLAIN_LIMIT: u64 = 200;
 const UNKNOWN_AREA_LIMIT: u64 = 20;
 /// Remarks on repeated keys that are listed for one dataset; all are counted.
 const LISTED_DUPLICATES: usize = 1_000;
@@ -195,18 +200,34 @@ impl<'a> Work<'a> {
     }
 
     fn read_file(&self, file: usize) -> Result<FileRead, Diagnostic> {
+        let mut read = self.judged_ids(file)?;
+        let opened = &self.files[file];
+        let lenient = self.options.accept_damaged_ids;
+        if let Some(fault) = share_gate(&opened.found.name, &read.tally, lenient) {
+            if fault.level == Level::Error {
+                return Err(fault);
+            }
+            read.notes.push(fault);
+        }
+        let contract = contract_of(&self.options.contracts, &opened.found.dataset)?;
+        read.notes.extend(unknown_codes(contract, &opened.found.name, &read.tally));
+        Ok(read)
+    }
+
+    /// Reads a file and judges its identity numbers as a whole.
+    fn judged_ids(&self, file: usize) -> Result<FileRead, Diagnostic> {
         let read = self.read_units(file, false)?;
         let found = &self.files[file].found;
         if fs::metadata(&found.path).map_or(0, |m| m.len()) != self.files[file].bytes {
             return Err(changed_meanwhile(&found.name));
         }
-        let suspicious = above(read.tally.ids.tails, read.tally.ids.given, TAIL_LIMIT);
+        let suspicious = tails_suspicious(&read.tally.ids);
         if let Some(fault) = id_gate(&found.name, &read.tally.ids) {
             if !self.options.accept_damaged_ids {
                 return Err(fault);
             }
             let mut read = if suspicious { self.read_units(file, true)? } else { read };
-            read.notes.push(Diagnostic { level: mingcha_rules::Level::Warning, ..fault });
+            read.notes.push(Diagnostic { level: Level::Warning, ..fault });
             return Ok(read);
         }
         Ok(read)
@@ -215,7 +236,13 @@ impl<'a> Work<'a> {
     fn read_units(&self, file: usize, reject_tails: bool) -> Result<FileRead, Diagnostic> {
         let opened = &self.files[file];
         let contract = contract_of(&self.options.contracts, &opened.found.dataset)?;
-        let as_of = self.dates.get(&contract.name).and_then(|d| d.as_of);
+        // Nobody is born after the extract; of a dataset in several files each file has its own day.
+        let as_of = opened
+            .found
+            .mapping
+            .as_of
+            .or(opened.dates.as_of)
+            .or_else(|| self.dates.get(&contract.name).and_then(|d| d.as_of));
         let typer = Typer::new(contract, as_of, reject_tails);
         let units: Result<Vec<UnitRead>, Diagnostic> = opened
             .units
@@ -275,9 +302,8 @@ impl<'a> Work<'a> {
             tally.blank += typed.blank;
             tally.ids.add(typed.ids);
             tally.see(&typed.batch);
-            for reject in &typed.rejects {
-                tally.count(reject.reason, 1);
-            }
+            tally.blame(&typed.rejects, &opened.found.name);
+            tally.notes.add(&typed.notes);
             codes.see(&typed.batch);
             run.write(&typed.batch)?;
             write_rejects(&mut rejected, dataset, &typed.rejects, &opened.found)?;
@@ -338,7 +364,7 @@ impl<'a> Work<'a> {
             written.insert(dataset.contract.name.clone(), done);
         }
         let person_files = self.write_persons(&index, &ranges).map_err(one)?;
-        let rejects = self.write_rejects(&read, &remarks).map_err(one)?;
+        let (rejects, rejects_csv) = self.write_rejects(&read, &remarks).map_err(one)?;
         self.progress.end();
         for (dataset, remark) in &remarks {
             if let Some(tally) = tallies.get_mut(dataset.as_str())
@@ -354,6 +380,7 @@ impl<'a> Work<'a> {
         }
         let manifest =
             self.manifest(&read, &tallies, written, index.len() as u64, ranges, person_files, rejects)?;
+        let manifest = Manifest { rejects_csv: Some(rejects_csv), ..manifest };
         let quality = self.quality(&read, &tallies, &manifest);
         Ok((manifest, quality))
     }
@@ -435,19 +462,24 @@ impl<'a> Work<'a> {
         &self,
         read: &[FileRead],
         remarks: &[(String, Reject)],
-    ) -> Result<StoreFile, Diagnostic> {
-        let mut out = StoreWriter::create(self.partial.path(), "rejects.parquet", &rejects::schema())?;
+    ) -> Result<(StoreFile, StoreFile), Diagnostic> {
+        let mut table = StoreWriter::create(self.partial.path(), "rejects.parquet", &rejects::schema())?;
+        let mut sheet = RejectsCsv::create(self.partial.path())?;
+        let mut write =
+            |batch: &arrow::array::RecordBatch| table.write(batch).and_then(|()| sheet.write(batch));
         for file in read {
             for run in file.rejects.iter().chain(&file.remarks) {
-                run.each(None, |batch| out.write(&batch))?;
+                run.each(None, |batch| write(&batch))?;
             }
         }
         for (dataset, remark) in remarks {
-            let batch = rejects::to_batch(dataset, std::slice::from_ref(remark))
+            let file = (file_and_row(remark.src).0 as usize).checked_sub(1).and_then(|i| self.files.get(i));
+            let name = file.map_or("", |f| f.found.name.as_str());
+            let batch = rejects::to_batch(dataset, name, std::slice::from_ref(remark))
                 .map_err(|e| fault::cannot_write(self.partial.path(), &e))?;
-            out.write(&batch)?;
+            write(&batch)?;
         }
-        out.finish()
+        Ok((table.finish()?, sheet.finish()?))
     }
 
     fn manifest(
@@ -502,6 +534,7 @@ impl<'a> Work<'a> {
             shards,
             person_files,
             rejects,
+            rejects_csv: None,
         })
     }
 
@@ -546,6 +579,7 @@ impl<'a> Work<'a> {
             rows_blank: tally.blank,
             rows_unassigned: entry.rows_unassigned,
             reasons: tally.reasons.clone(),
+            rejected_places: tally.places.clone(),
             ids_given: tally.ids.given,
             ids_invalid: tally.ids.invalid,
             ids_ending_000: tally.ids.tails,
@@ -595,8 +629,15 @@ fn put_in_place(partial: TempDir, target: &Path) -> Result<(), Diagnostic> {
         old = Some(aside);
     }
     if let Err(e) = fs::rename(partial.path(), target) {
-        if let Some(aside) = &old {
-            fs::rename(aside.path().join("store"), target).map_err(failed)?;
+        if let Some(aside) = old
+            && fs::rename(aside.path().join("store"), target).is_err()
+        {
+            // The earlier store must survive its own replacement.
+            let kept = aside.keep().join("store");
+            return Err(failed(e).with_help(
+                format!("原有的数据仓保留在 {}", kept.display()),
+                format!("the earlier store is kept at {}", kept.display()),
+            ));
         }
         return Err(failed(e));
     }
@@ -688,7 +729,7 @@ fn write_rejects(
     if entries.is_empty() {
         return Ok(());
     }
-    let batch = rejects::to_batch(dataset, entries)
+    let batch = rejects::to_batch(dataset, &found.name, entries)
         .map_err(|e| fault::cannot_read(&found.name, ("可入库的列", "columns that can be stored"), &e))?;
     run.write(&batch)
 }
@@ -729,13 +770,18 @@ fn settle_remarks(read: &mut FileRead, found: &Found) {
     }
 }
 
+/// Whether so many different numbers end in 000 that a spreadsheet has probably cut them.
+fn tails_suspicious(ids: &IdTally) -> bool {
+    above(ids.tails, ids.given, TAIL_LIMIT) && ids.tail_kinds.is_reached()
+}
+
 fn id_gate(file: &str, ids: &IdTally) -> Option<Diagnostic> {
     let percent = |n: u64| n as f64 * 100.0 / ids.given.max(1) as f64;
     let help = (
         "请发送方把证件号码列按文本重新导出；确认无误后可加 --accept-damaged-ids 逐行退回",
         "have the column exported again as text; `--accept-damaged-ids` takes the file and rejects such rows one by one",
     );
-    if above(ids.invalid, ids.given, INVALID_LIMIT) {
+    if above(ids.invalid, ids.given, INVALID_LIMIT) && (ids.invalid_kinds.is_reached() || above(ids.invalid, ids.given, PLAIN_LIMIT)) {
         let share = percent(ids.invalid);
         return Some(
             Diagnostic::error(
@@ -747,7 +793,7 @@ fn id_gate(file: &str, ids: &IdTally) -> Option<Diagnostic> {
             .with_help(help.0, help.1),
         );
     }
-    if above(ids.tails, ids.given, TAIL_LIMIT) {
+    if tails_suspicious(ids) {
         let share = percent(ids.tails);
         return Some(
             Diagnostic::error(
@@ -760,6 +806,72 @@ fn id_gate(file: &str, ids: &IdTally) -> Option<Diagnostic> {
         );
     }
     None
+}
+
+/// Many rejected rows speak against the file, whatever its length: it is refused, or at least remarked.
+/// `lenient`: rows that are rejected for their identity number alone do not refuse it.
+fn share_gate(file: &str, tally: &Tally, lenient: bool) -> Option<Diagnostic> {
+    let counted = if lenient { tally.rejected_otherwise } else { tally.rejected };
+    let refused = counted >= FEW_ROWS && counted * 2 > tally.rows;
+    if !refused && tally.rejected.saturating_mul(10) <= tally.rows {
+        return None;
+    }
+    let (reason, field, blame) = tally.commonest(refused && lenient)?;
+    let (means_zh, means_en) = rejects::meaning(reason).unwrap_or((reason, reason));
+    let share = tally.rejected as f64 * 100.0 / tally.rows.max(1) as f64;
+    let (n, row) = (blame.count, blame.row);
+    let (wanted_zh, wanted_en) = if refused {
+        ("退回的行应不超过一半", "wanted at most half of the rows rejected")
+    } else {
+        ("退回的行超过 10 %", "more than 10 % of the rows are rejected")
+    };
+    let zh = format!(
+        "{wanted_zh}，实际为 {share:.1} %；最多的原因是 {reason}（{means_zh}），{n} 处，如第 {row} 行"
+    );
+    let en = format!(
+        "{wanted_en}, got {share:.1} %; mostly {reason} ({means_en}), {n} times, as in data row {row}"
+    );
+    let out = if refused { Diagnostic::error("MC638", zh, en) } else { Diagnostic::warning("MC638", zh, en) };
+    let out = match field {
+        Some(field) => out.in_file(file).at_column(field),
+        None => out.in_file(file),
+    };
+    Some(if refused {
+        out.with_help(
+            "打开文件核对该列和该行：改正后请发送方重新导出；列名对错了则改列名，或在 mingcha.toml 中写映射",
+            "look at that column and row: have it mended and exported again; where the heading is on the wrong column, rename it or say it in mingcha.toml",
+        )
+    } else {
+        out.with_help("逐行原因见数据仓中的 rejects.csv", "rejects.csv in the store says why, row by row")
+    })
+}
+
+/// Open code fields whose values mostly are not in their table.
+fn unknown_codes(contract: &Contract, file: &str, tally: &Tally) -> Vec<Diagnostic> {
+    let strange = |name: &str| {
+        let note = tally.notes.of(name)?;
+        (note.unknown * 5 > note.values).then_some(note)
+    };
+    let open = contract.fields.iter().filter(|f| f.ty == FieldType::Code && f.open_codes);
+    open.filter_map(|field| {
+        let note = strange(&field.name)?;
+        let share = note.unknown as f64 * 100.0 / note.values.max(1) as f64;
+        let listed = note.listed().iter().map(|(code, n)| format!("{code} ({n})")).collect::<Vec<_>>().join(", ");
+        Some(
+            Diagnostic::warning(
+                "MC634",
+                format!("不在代码表中的值占 {share:.1} %：{listed}"),
+                format!("{share:.1} % of the values are not in the code table: {listed}"),
+            )
+            .in_file(file)
+            .at_column(&field.name)
+            .with_help(
+                "这些值原样保留，但规则不认识；在约定的 codes 中写明它们的含义或别名",
+                "they are kept as they are, but rules do not know them; say what they mean in the contract's codes",
+            ),
+        )
+    })
+    .collect()
 }
 
 fn id_column_is_numeric(ids: &IdTally) -> bool {
@@ -855,6 +967,7 @@ fn input_file(index: usize, file: &Opened, read: &FileRead) -> InputFile {
         rows_stored: read.tally.stored,
         rows_rejected: read.tally.rejected,
         rows_blank: read.tally.blank,
+        missing_columns: file.matched.missing.clone(),
         as_of: file.dates.as_of,
         covers_from: file.dates.covers_from,
         covers_to: file.dates.covers_to,

@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use mingcha_rules::{Diagnostic, Lang, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::rejects::{KEPT, ROW_REJECTED, Reject, meaning};
 use crate::typing::IdTally;
 
 /// The report on one preparation.
@@ -44,6 +45,9 @@ pub struct DatasetQuality {
     pub rows_unassigned: u64,
     /// Entries of the rejects by reason, remarks included.
     pub reasons: BTreeMap<String, u64>,
+    /// The first places that were rejected, at most [`LISTED_PLACES`].
+    #[serde(default)]
+    pub rejected_places: Vec<RejectedPlace>,
     /// Rows with an identity number.
     pub ids_given: u64,
     /// Of those, not valid.
@@ -55,6 +59,26 @@ pub struct DatasetQuality {
     /// The fields, in order.
     pub fields: Vec<FieldQuality>,
 }
+
+/// A value or a row that was rejected: where and why, never what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedPlace {
+    /// Path, relative to the extracts folder.
+    pub file: String,
+    /// Data row, from 1.
+    pub row: u64,
+    /// Field; `None`: the row as a whole.
+    pub field: Option<String>,
+    /// Reason code.
+    pub reason: String,
+}
+
+/// Rejected places that are named for one dataset; `rejects.csv` has all.
+const LISTED_PLACES: usize = 5;
+/// Unknown codes that are named for one field.
+const LISTED_CODES: usize = 10;
+/// Different unknown codes that are told apart while counting.
+const COUNTED_CODES: usize = 1_000;
 
 /// The report on one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +110,87 @@ pub struct FieldQuality {
     pub first: Option<NaiveDate>,
     /// Last day, for days and moments.
     pub last: Option<NaiveDate>,
+    /// Values of 9999-12-31, which mean an open end and are stored as none.
+    #[serde(default)]
+    pub open_ends: u64,
+    /// Values outside the code table that were kept.
+    #[serde(default)]
+    pub unknown_codes: u64,
+    /// The commonest of them, at most ten, with their counts.
+    #[serde(default)]
+    pub unknown_listed: Vec<(String, u64)>,
+}
+
+/// What was noticed about the values of one field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FieldNote {
+    /// Values of 9999-12-31.
+    pub(crate) open_ends: u64,
+    /// Values of a code field.
+    pub(crate) values: u64,
+    /// Of those, outside the table and kept.
+    pub(crate) unknown: u64,
+    codes: BTreeMap<String, u64>,
+}
+
+impl FieldNote {
+    /// Counts a value outside the table.
+    pub(crate) fn unknown_code(&mut self, code: &str, n: u64) {
+        self.unknown += n;
+        if let Some(count) = self.codes.get_mut(code) {
+            *count += n;
+        } else if self.codes.len() < COUNTED_CODES {
+            self.codes.insert(code.to_owned(), n);
+        }
+    }
+
+    /// The commonest unknown codes. What is too long for a code is not spelled out: it might be a person's.
+    pub(crate) fn listed(&self) -> Vec<(String, u64)> {
+        let mut all: Vec<(&String, u64)> = self.codes.iter().map(|(code, n)| (code, *n)).collect();
+        all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        let plain =
+            |code: &str| code.chars().count() <= 24 && code.bytes().filter(u8::is_ascii_digit).count() < 11;
+        let shown = |code: &String| if plain(code) { code.clone() } else { "…".to_owned() };
+        all.into_iter().take(LISTED_CODES).map(|(code, n)| (shown(code), n)).collect()
+    }
+}
+
+/// What was noticed, by field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FieldNotes(BTreeMap<String, FieldNote>);
+
+impl FieldNotes {
+    /// The notes on a field, if there are any.
+    pub(crate) fn of(&self, field: &str) -> Option<&FieldNote> {
+        self.0.get(field)
+    }
+
+    /// The notes on a field, to be added to.
+    pub(crate) fn on(&mut self, field: &str) -> &mut FieldNote {
+        self.0.entry(field.to_owned()).or_default()
+    }
+
+    /// Adds the notes of another part.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (field, note) in &other.0 {
+            let mine = self.on(field);
+            mine.open_ends += note.open_ends;
+            mine.values += note.values;
+            // The total is taken as it is: not every code of it may be told apart.
+            let unknown = mine.unknown + note.unknown;
+            for (code, n) in &note.codes {
+                mine.unknown_code(code, *n);
+            }
+            mine.unknown = unknown;
+        }
+    }
+}
+
+/// How often a reason rejected rows, and the first of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Blame {
+    pub(crate) count: u64,
+    pub(crate) row: u64,
 }
 
 /// Counters of one field, added up batch by batch.
@@ -106,6 +211,13 @@ pub(crate) struct Tally {
     pub(crate) ids: IdTally,
     pub(crate) reasons: BTreeMap<String, u64>,
     pub(crate) fields: BTreeMap<String, FieldTally>,
+    pub(crate) notes: FieldNotes,
+    /// The first places rejected.
+    pub(crate) places: Vec<RejectedPlace>,
+    /// Rejected rows with more against them than their identity number.
+    pub(crate) rejected_otherwise: u64,
+    /// By reason and field.
+    blames: BTreeMap<(&'static str, Option<String>), Blame>,
 }
 
 impl Tally {
@@ -144,6 +256,49 @@ impl Tally {
             tally.nulls += field.nulls;
             tally.widen(field.first.zip(field.last));
         }
+        self.notes.add(&other.notes);
+        self.rejected_otherwise += other.rejected_otherwise;
+        let room = LISTED_PLACES - self.places.len().min(LISTED_PLACES);
+        self.places.extend(other.places.iter().take(room).cloned());
+        for (key, blame) in &other.blames {
+            let first = Blame { count: 0, row: blame.row };
+            self.blames.entry(key.clone()).or_insert(first).count += blame.count;
+        }
+    }
+
+    /// Counts the rejects of a batch, which come in order of row.
+    pub(crate) fn blame(&mut self, rejects: &[Reject], file: &str) {
+        let mut otherwise = None;
+        for reject in rejects {
+            self.count(reject.reason, 1);
+            if reject.outcome == KEPT {
+                continue;
+            }
+            if self.places.len() < LISTED_PLACES {
+                self.places.push(RejectedPlace {
+                    file: file.to_owned(),
+                    row: reject.row(),
+                    field: reject.field.clone(),
+                    reason: reject.reason.to_owned(),
+                });
+            }
+            if reject.outcome == ROW_REJECTED {
+                if !reject.is_of_id() && otherwise != Some(reject.src) {
+                    otherwise = Some(reject.src);
+                    self.rejected_otherwise += 1;
+                }
+                let first = Blame { count: 0, row: reject.row() };
+                self.blames.entry((reject.reason, reject.field.clone())).or_insert(first).count += 1;
+            }
+        }
+    }
+
+    /// The commonest reason for which rows were rejected, with its field; `without_ids`: of the other reasons.
+    pub(crate) fn commonest(&self, without_ids: bool) -> Option<(&'static str, Option<&str>, Blame)> {
+        let kept = self.blames.iter().filter(|((reason, _), _)| !without_ids || !reason.starts_with("id_"));
+        kept.rev()
+            .max_by_key(|(_, blame)| blame.count)
+            .map(|((reason, field), blame)| (*reason, field.as_deref(), *blame))
     }
 
     /// Counts entries of a reason.
@@ -163,6 +318,9 @@ impl Tally {
             null_share: share(tally.nulls, self.stored),
             first: day(tally.first),
             last: day(tally.last),
+            open_ends: self.notes.of(name).map_or(0, |n| n.open_ends),
+            unknown_codes: self.notes.of(name).map_or(0, |n| n.unknown),
+            unknown_listed: self.notes.of(name).map(FieldNote::listed).unwrap_or_default(),
         }
     }
 }
@@ -242,11 +400,19 @@ impl DatasetQuality {
             });
         }
         for (reason, n) in &self.reasons {
-            out.push(format!("  {} {reason}: {n}", if zh { "退回或备注" } else { "rejects and remarks," }));
+            let what =
+                meaning(reason).map(|m| if zh { format!("（{}）", m.0) } else { format!(" ({})", m.1) });
+            out.push(format!(
+                "  {} {reason}{}: {n}",
+                if zh { "退回或备注" } else { "rejects and remarks," },
+                what.unwrap_or_default()
+            ));
         }
+        self.places(zh, out);
         for file in &self.files {
             file.text(zh, out);
         }
+        self.unusual(zh, out);
         for field in self.fields.iter().filter(|f| f.nulls > 0 || f.first.is_some()) {
             let range = match (field.first, field.last) {
                 (Some(a), Some(b)) if zh => format!("，{a} 至 {b}"),
@@ -261,6 +427,53 @@ impl DatasetQuality {
             });
         }
         out.push(String::new());
+    }
+
+    /// The first rejected places, and where all of them are.
+    fn places(&self, zh: bool, out: &mut Vec<String>) {
+        for place in &self.rejected_places {
+            let RejectedPlace { file, row, field, reason } = place;
+            let column = field.as_deref().unwrap_or(if zh { "整行" } else { "the whole row" });
+            out.push(if zh {
+                format!("    {file} 第 {row} 行，{column}：{reason}")
+            } else {
+                format!("    {file}, data row {row}, {column}: {reason}")
+            });
+        }
+        if !self.rejected_places.is_empty() {
+            out.push(if zh {
+                "    全部退回见数据仓中的 rejects.csv（行号不含表头）".to_owned()
+            } else {
+                "    all of them: rejects.csv in the store (rows are counted without the heading)".to_owned()
+            });
+        }
+    }
+
+    /// Open ends and codes outside their table.
+    fn unusual(&self, zh: bool, out: &mut Vec<String>) {
+        for field in &self.fields {
+            let (name, ends, unknown) = (&field.field, field.open_ends, field.unknown_codes);
+            if ends > 0 {
+                out.push(if zh {
+                    format!("  {name}：{ends} 个 9999-12-31 视为未结束（空值）")
+                } else {
+                    format!("  {name}: {ends} times 9999-12-31, taken as an open end (no value)")
+                });
+            }
+            if unknown > 0 {
+                let listed = field
+                    .unknown_listed
+                    .iter()
+                    .map(|(code, n)| format!("{code} ({n})"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                out.push(if zh {
+                    format!("  {name}：{unknown} 个值不在代码表中，原样保留：{listed}")
+                } else {
+                    format!("  {name}: {unknown} values outside the code table, kept as they are: {listed}")
+                });
+            }
+        }
     }
 }
 

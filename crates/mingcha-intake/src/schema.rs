@@ -64,6 +64,8 @@ pub fn builtin_schema(name: &str) -> Option<SchemaRef> {
         ],
         "rejects" => vec![
             ArrowField::new(SRC, DataType::Int64, false),
+            text("file", false),
+            ArrowField::new("row", DataType::Int64, false),
             text("dataset", false),
             text("field", true),
             text("reason", false),

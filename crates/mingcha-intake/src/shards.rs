@@ -550,10 +550,26 @@ pub(crate) struct StoreWriter {
     rows: u64,
 }
 
-struct Hashing {
+/// A file that is hashed while it is written.
+pub(crate) struct Hashing {
     file: BufWriter<File>,
     hash: Sha256,
     bytes: u64,
+}
+
+impl Hashing {
+    /// Begins a file.
+    pub(crate) fn create(path: &Path) -> std::io::Result<Self> {
+        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+        Ok(Self { file, hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Ends the file and waits until it is on the disk; its length and hash.
+    pub(crate) fn finish(self) -> std::io::Result<(u64, String)> {
+        let Self { mut file, hash, bytes } = self;
+        file.flush().and_then(|()| file.get_ref().sync_all())?;
+        Ok((bytes, hex(&hash.finalize())))
+    }
 }
 
 impl Write for Hashing {
@@ -573,8 +589,7 @@ impl StoreWriter {
     /// Begins a file; `name` is relative to the store.
     pub(crate) fn create(store: &Path, name: &str, schema: &SchemaRef) -> Result<Self, Diagnostic> {
         let path = store.join(name);
-        let file = File::create(&path).map_err(|e| fault::cannot_write(&path, &e))?;
-        let sink = Hashing { file: BufWriter::with_capacity(1 << 18, file), hash: Sha256::new(), bytes: 0 };
+        let sink = Hashing::create(&path).map_err(|e| fault::cannot_write(&path, &e))?;
         let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties(schema)))
             .map_err(|e| fault::cannot_write(&path, &e))?;
         Ok(Self { path, name: name.to_owned(), writer, rows: 0 })
@@ -590,9 +605,8 @@ impl StoreWriter {
     pub(crate) fn finish(self) -> Result<StoreFile, Diagnostic> {
         let path = self.path;
         let sink = self.writer.into_inner().map_err(|e| fault::cannot_write(&path, &e))?;
-        let Hashing { mut file, hash, bytes } = sink;
-        file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|e| fault::cannot_write(&path, &e))?;
-        Ok(StoreFile { path: self.name, rows: self.rows, bytes, sha256: hex(&hash.finalize()) })
+        let (bytes, sha256) = sink.finish().map_err(|e| fault::cannot_write(&path, &e))?;
+        Ok(StoreFile { path: self.name, rows: self.rows, bytes, sha256 })
     }
 
     fn failed(&self, cause: &dyn std::fmt::Display) -> Diagnostic {

@@ -107,6 +107,7 @@ impl Store {
             out.extend(self.check_persons(file, shard).err());
         }
         out.extend(self.trust(&self.manifest.rejects).err());
+        out.extend(self.manifest.rejects_csv.iter().filter_map(|file| self.trust(file).err()));
         out
     }
 
@@ -296,6 +297,14 @@ impl Tables for Store {
             return Ok(None);
         };
         Ok(self.numbers(shard)?.of(pid).map(str::to_owned))
+    }
+
+    fn absent_columns(&self, dataset: &str) -> Vec<String> {
+        let files = self.manifest.files.iter().filter(|f| f.dataset == dataset);
+        let mut absent: Vec<String> = files.flat_map(|f| f.missing_columns.iter().cloned()).collect();
+        absent.sort();
+        absent.dedup();
+        absent
     }
 
     fn extract_date(&self, dataset: &str) -> Option<NaiveDate> {

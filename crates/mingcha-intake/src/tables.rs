@@ -40,6 +40,11 @@ pub trait Tables: Send + Sync {
     /// When the index is damaged.
     fn id_number(&self, pid: i32) -> Result<Option<String>, Diagnostic>;
 
+    /// Columns of the contract that at least one delivered file of the dataset lacks; sorted.
+    fn absent_columns(&self, _dataset: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The day the dataset was extracted, where the sender said so.
     fn extract_date(&self, dataset: &str) -> Option<NaiveDate>;
 }

@@ -9,9 +9,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Int32Array,
-    Int64Array, Int64Builder, RecordBatch, StringArray, StringBuilder, TimestampNanosecondBuilder,
-    UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Decimal128Builder,
+    Int32Array, Int64Array, Int64Builder, RecordBatch, StringArray, StringBuilder,
+    TimestampNanosecondBuilder, UInt64Array, new_null_array,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{
@@ -24,6 +24,7 @@ use mingcha_rules::{Contract, Field, FieldType};
 use crate::batch::{Column, RawBatch, Value, Values};
 use crate::identity::{self, IdFault, Identity};
 use crate::parse;
+use crate::quality::FieldNotes;
 use crate::rejects::{KEPT, ROW_REJECTED, Reject, VALUE_DROPPED};
 use crate::schema::{DECIMAL, MONEY, run_schema, stored_type};
 use crate::tables::src_of;
@@ -63,6 +64,8 @@ pub(crate) struct Typed {
     pub(crate) area_remarks: Vec<Reject>,
     /// The numbers.
     pub(crate) ids: IdTally,
+    /// Open ends and unknown codes.
+    pub(crate) notes: FieldNotes,
 }
 
 /// Identity numbers of a file, counted.
@@ -76,6 +79,42 @@ pub(crate) struct IdTally {
     pub(crate) tails: u64,
     /// Stored as a number.
     pub(crate) numeric: u64,
+    /// The numbers behind `invalid`, as far as they differ.
+    pub(crate) invalid_kinds: Few,
+    /// The numbers behind `tails`, as far as they differ.
+    pub(crate) tail_kinds: Few,
+}
+
+/// Whether at least a few different numbers were met: one person with many rows says nothing about a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Few {
+    n: usize,
+    hashes: [u64; Self::ENOUGH],
+}
+
+impl Few {
+    /// How many different numbers speak against a file.
+    const ENOUGH: usize = 5;
+
+    fn meet(&mut self, text: &str) {
+        // FNV-1a: the same everywhere, and a collision only delays a suspicion.
+        let hash = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        self.note(hash);
+    }
+
+    fn note(&mut self, hash: u64) {
+        if self.n < Self::ENOUGH && !self.hashes[..self.n].contains(&hash) {
+            self.hashes[self.n] = hash;
+            self.n += 1;
+        }
+    }
+
+    /// Whether there were enough.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.n == Self::ENOUGH
+    }
 }
 
 impl IdTally {
@@ -85,6 +124,11 @@ impl IdTally {
         self.invalid += other.invalid;
         self.tails += other.tails;
         self.numeric += other.numeric;
+        for (mine, theirs) in
+            [(&mut self.invalid_kinds, other.invalid_kinds), (&mut self.tail_kinds, other.tail_kinds)]
+        {
+            theirs.hashes[..theirs.n].iter().for_each(|hash| mine.note(*hash));
+        }
     }
 }
 
@@ -130,6 +174,7 @@ impl Typer {
         let mut faults: Vec<Fault> = Vec::new();
         let mut fields = Vec::with_capacity(self.contract.fields.len());
         let mut numbers = None;
+        let mut notes = FieldNotes::default();
         for (index, field) in self.contract.fields.iter().enumerate() {
             let column = &raw.columns[index];
             if Some(index) == self.id_index {
@@ -138,6 +183,7 @@ impl Typer {
                 numbers = Some(read);
             } else {
                 let array = self.type_column(index, field, column, raw.rows, &mut faults);
+                let array = self.noted(index, field, column, array, &mut notes);
                 missing(field, index, array.as_ref(), &mut faults);
                 fields.push(array);
             }
@@ -166,6 +212,7 @@ impl Typer {
             rejects: faults.iter().map(|f| self.reject(raw, file, f)).collect(),
             area_remarks,
             ids: numbers.map(|n| n.tally).unwrap_or_default(),
+            notes,
         })
     }
 
@@ -235,7 +282,10 @@ impl Typer {
                 }
                 Ok(Some(id)) => {
                     tally.given += 1;
-                    tally.tails += u64::from(id.ends_in_000());
+                    if id.ends_in_000() {
+                        tally.tails += 1;
+                        tally.tail_kinds.meet(id.as_str());
+                    }
                     if !id.area_known() {
                         unknown_areas.push(row);
                     }
@@ -279,14 +329,65 @@ impl Typer {
             }
             Ok(id) if self.reject_tails && id.ends_in_000() => {
                 tally.tails += 1;
+                tally.tail_kinds.meet(id.as_str());
                 Err(IdFault::Tail000.reason())
             }
             Ok(id) => Ok(Some(id)),
             Err(_) if parse::is_placeholder(parse::bare(text)) => Ok(None),
             Err(fault) => {
-                tally.tails += u64::from(parse::bare(text).ends_with("000"));
+                let bare = parse::bare(text);
+                tally.invalid_kinds.meet(bare);
+                if bare.ends_with("000") {
+                    tally.tails += 1;
+                    tally.tail_kinds.meet(bare);
+                }
                 Err(fault.reason())
             }
+        }
+    }
+
+    /// Takes note of open ends, which become no values, and of codes outside their table.
+    fn noted(
+        &self,
+        index: usize,
+        field: &Field,
+        column: &Column,
+        array: ArrayRef,
+        notes: &mut FieldNotes,
+    ) -> ArrayRef {
+        match field.ty {
+            FieldType::Date if !field.required => {
+                let days = array.as_primitive::<Date32Type>();
+                let ends = days.iter().flatten().filter(|day| *day == LAST_DAY).count();
+                if ends == 0 {
+                    return array;
+                }
+                notes.on(&field.name).open_ends += ends as u64;
+                let kept: Date32Array = days.iter().map(|day| day.filter(|d| *d != LAST_DAY)).collect();
+                Arc::new(kept)
+            }
+            FieldType::Datetime if !field.required => {
+                // Such a moment does not fit into nanoseconds, so that the array has a gap there already.
+                let values = column.values();
+                let gaps = (0..array.len()).filter(|row| array.is_null(*row));
+                let ends = gaps.filter(|row| is_open_end(values.at(*row))).count();
+                if ends > 0 {
+                    notes.on(&field.name).open_ends += ends as u64;
+                }
+                array
+            }
+            FieldType::Code if !field.codes.is_empty() => {
+                let note = notes.on(&field.name);
+                note.values += (array.len() - array.null_count()) as u64;
+                if field.open_codes {
+                    let table = &self.codes[index];
+                    for code in array.as_string::<i32>().iter().flatten().filter(|c| !table.is_code(c)) {
+                        note.unknown_code(code, 1);
+                    }
+                }
+                array
+            }
+            _ => array,
         }
     }
 
@@ -313,8 +414,11 @@ impl Typer {
                 self.text_column(index, field, &values, rows, &mut fault)
             }
             FieldType::Date => dates(&values, rows, day, &mut fault, "bad_date"),
+            FieldType::Month if all_days(&values, rows) => {
+                dates(&values, rows, month_of_day, &mut fault, "bad_month")
+            }
             FieldType::Month => dates(&values, rows, month, &mut fault, "bad_month"),
-            FieldType::Datetime => moments(&values, rows, &mut fault),
+            FieldType::Datetime => moments(&values, rows, !field.required, &mut fault),
             FieldType::Money => decimals(&values, rows, MONEY, &mut fault, "bad_money"),
             FieldType::Decimal => decimals(&values, rows, DECIMAL, &mut fault, "bad_decimal"),
             FieldType::Int => integers(&values, rows, &mut fault),
@@ -337,6 +441,11 @@ impl Typer {
             let number;
             let text = match value {
                 Value::Null => {
+                    out.append_null();
+                    continue;
+                }
+                Value::Text(text) if text.contains('\0') && field.ty != FieldType::Id => {
+                    fault(row, "bad_text");
                     out.append_null();
                     continue;
                 }
@@ -471,7 +580,7 @@ fn untouched(field: &Field, table: &CodeTable, column: &Column) -> Option<ArrayR
             .as_string::<i32>()
             .iter()
             .flatten()
-            .all(|t| parse::bare(t).len() == t.len() && !parse::is_placeholder(t)),
+            .all(|t| parse::bare(t).len() == t.len() && !parse::is_placeholder(t) && !t.contains('\0')),
         (FieldType::Code, DataType::Utf8) => {
             array.as_string::<i32>().iter().flatten().all(|t| table.is_code(t))
         }
@@ -541,6 +650,8 @@ fn number_as_text(field: &Field, value: Value<'_>) -> Result<String, &'static st
             Err("stored_as_number")
         }
         (_, Value::Int(n)) => Ok(n.to_string()),
+        // pandas makes floats of whole numbers where some are absent.
+        (FieldType::Code, Value::Float(n)) => as_text(parse::exact_integer(n)),
         (_, Value::Number(n, _)) if n.abs() < SPREADSHEET_DIGITS => as_text(parse::exact_integer(n)),
         (FieldType::Text, Value::Day(_) | Value::Moment(..)) => value.shown().ok_or(bad),
         _ => Err(bad),
@@ -585,6 +696,40 @@ fn month(value: Value<'_>) -> Result<Option<i32>, ()> {
         _ => None,
     };
     found.map(Some).ok_or(())
+}
+
+/// Whether a column holds days or moments and nothing else: extract tools often put the first or the last day
+/// of a month there.
+fn all_days(values: &Values<'_>, rows: usize) -> bool {
+    match values {
+        Values::Day(_) | Values::Stamp(..) => true,
+        Values::Cells(..) => {
+            (0..rows).all(|row| matches!(values.at(row), Value::Null | Value::Day(_) | Value::Moment(..)))
+        }
+        _ => false,
+    }
+}
+
+/// The first day of the month of a day.
+fn month_of_day(value: Value<'_>) -> Result<Option<i32>, ()> {
+    let day = match value {
+        Value::Null => return Ok(None),
+        Value::Day(day) | Value::Moment(day, _) => in_range(day).and_then(NaiveDate::from_epoch_days),
+        _ => None,
+    };
+    day.and_then(|d| d.with_day(1)).map(|d| Some(d.to_epoch_days())).ok_or(())
+}
+
+/// 9999-12-31, at any time of day: systems write it for an end that is not yet known.
+fn is_open_end(value: Value<'_>) -> bool {
+    let day = match value {
+        Value::Text(text) => parse::moment(parse::bare(text)).map(|m| m.0),
+        Value::Day(day) | Value::Moment(day, _) => Some(day),
+        Value::Int(n) => parse::moment(&n.to_string()).map(|m| m.0),
+        Value::Number(n, epoch_1904) => spreadsheet_number(n, epoch_1904).map(|m| m.0),
+        _ => None,
+    };
+    day == Some(LAST_DAY)
 }
 
 /// A number in a date column of a spreadsheet: `20240301`, or a serial number whose cell lost its format.
@@ -644,11 +789,18 @@ fn serial_text(value: Value<'_>, values: &Values<'_>) -> Result<Option<i32>, ()>
     parse::serial(f64::from(number), *epoch_1904).map(|(day, _)| Some(day)).ok_or(())
 }
 
-fn moments(values: &Values<'_>, rows: usize, fault: &mut impl FnMut(usize, &'static str)) -> ArrayRef {
+/// `open_ends`: 9999-12-31 is an end that is not known, and no value.
+fn moments(
+    values: &Values<'_>,
+    rows: usize,
+    open_ends: bool,
+    fault: &mut impl FnMut(usize, &'static str),
+) -> ArrayRef {
     let mut out = TimestampNanosecondBuilder::with_capacity(rows);
     for row in 0..rows {
         match moment(values.at(row)) {
             Ok(nanos) => out.append_option(nanos),
+            Err(()) if open_ends && is_open_end(values.at(row)) => out.append_null(),
             Err(()) => {
                 fault(row, "bad_datetime");
                 out.append_null();
@@ -859,7 +1011,11 @@ impl CodeTable {
         if self.is_code(text) {
             return Some(text);
         }
-        self.spellings.get(&spelled(text)).map(|i| self.codes[*i].as_str())
+        if let Some(index) = self.spellings.get(&spelled(text)) {
+            return Some(&self.codes[*index]);
+        }
+        // Whole numbers that some tool has made floats of.
+        text.strip_suffix(".0").filter(|whole| self.is_code(whole))
     }
 }
 

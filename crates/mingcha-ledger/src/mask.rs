@@ -256,11 +256,12 @@ impl Secrets {
     fn add(&mut self, value: &str, kind: Kind) {
         let value = value.trim();
         let letters = value.chars().count();
-        // Short codes and figures would be found everywhere.
+        // Latin names are looked for between word borders, so short ones do no harm. Other short codes and
+        // figures would be found everywhere.
         let telling = match value.is_ascii() {
             false => letters >= 2,
             true if value.bytes().all(|b| b.is_ascii_digit()) => letters >= 8,
-            true => letters >= 5,
+            true => letters >= if kind == Kind::Name { 2 } else { 5 },
         };
         if telling && !matches!(kind, Kind::Shown | Kind::County | Kind::Year) {
             let known = self.0.entry(value.to_owned()).or_insert(kind);
@@ -285,7 +286,11 @@ impl Secrets {
         let mut out = text.to_owned();
         for (secret, masked) in &self.1 {
             if out.contains(secret.as_str()) {
-                out = out.replace(secret.as_str(), masked);
+                out = if secret.is_ascii() {
+                    replace_words(&out, secret, masked)
+                } else {
+                    out.replace(secret.as_str(), masked)
+                };
             }
         }
         mask_shapes(&out)
@@ -294,6 +299,23 @@ impl Secrets {
     fn text(&self, text: &Text) -> Text {
         Text { zh: self.string(&text.zh), en: self.string(&text.en) }
     }
+}
+
+/// Replaces `word` where it is not part of a longer Latin word or number: `Lee` and not `Leeds`.
+fn replace_words(text: &str, word: &str, by: &str) -> String {
+    let joins = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let joined = joins(before.chars().next_back().or_else(|| out.chars().next_back()))
+            || joins(after.chars().next());
+        out.push_str(before);
+        out.push_str(if joined { word } else { by });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn mask(kind: Kind, value: &str) -> String {
@@ -482,5 +504,13 @@ mod tests {
         assert_eq!(masker.kind("any", "kin_id_number"), Kind::IdNumber);
         assert_eq!(masker.kind("any", "registry_birth_date"), Kind::Year);
         assert_eq!(masker.kind("any", "period_month"), Kind::Shown);
+    }
+
+    #[test]
+    fn a_short_latin_name_is_masked_as_a_word_and_not_inside_others() {
+        assert_eq!(
+            replace_words("Lee met Leeds, 18Lee and Lee.", "Lee", "L**"),
+            "L** met Leeds, 18Lee and L**."
+        );
     }
 }

@@ -236,13 +236,24 @@ pub(crate) fn new_sibling(parent: &Path, name: &str, what: &str) -> io::Result<P
     let process = std::process::id();
     for attempt in 0_u32.. {
         let path = parent.join(format!(".{name}.{what}-{process}-{attempt}"));
-        match fs::create_dir(&path) {
+        match private_folder(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
         }
     }
     Err(io::Error::other("no free name"))
+}
+
+/// A folder that only its owner may open: what is put there names people.
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
 }
 
 /// Flushes a folder's list of names.

@@ -58,7 +58,11 @@ pub(crate) fn grade(code: &str, lang: Lang) -> String {
 pub(crate) fn identity(code: &str, lang: Lang) -> String {
     let word = match code {
         "I1" => say(lang, "号码、姓名一致", "number and name agree"),
-        "I2" => say(lang, "号码一致，姓名近似或来源未提供", "number agrees, name is similar or not given by a source"),
+        "I2" => say(
+            lang,
+            "号码一致，姓名近似或来源未提供",
+            "number agrees, name is similar or not given by a source",
+        ),
         "I3" => say(lang, "号码一致，姓名不同", "number agrees, name differs"),
         "I4" => say(lang, "无共同号码，其他信息一致", "no common number, other particulars agree"),
         "I5" => say(lang, "仅姓名等信息一致", "name and little else agree"),

@@ -15,6 +15,9 @@ pub struct Contract {
     pub name: String,
     /// Title for people.
     pub title: Text,
+    /// Further names of the dataset, accepted as file stems and folders like its name and titles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// What one row is, and where it comes from.
     pub description: Text,
     /// How a row leads to a person. Absent: the dataset is a reference table without persons.

@@ -239,6 +239,9 @@ pub struct Input {
     /// Whether the rule can be evaluated without it (then it counts as empty, and the run says so).
     #[serde(default)]
     pub optional: bool,
+    /// Columns without which silence would mean nothing: where an extract lacks one, the rule is not evaluated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Days after which it is stale for this rule; absent: the contract's figure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_days: Option<u32>,

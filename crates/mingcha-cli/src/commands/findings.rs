@@ -196,9 +196,10 @@ fn about_person(context: &Context, run: &RunFolder, id: &str, asked: &Asked<'_>)
     let valid = identity.is_ok();
     let number = identity.map_or_else(|_| id.trim().to_owned(), |identity| identity.as_str().to_owned());
     let explanation = read(explain_person(run, &rules, &number))?;
-    let known = explanation.answers.iter().any(|a| {
-        matches!(a.verdict, Verdict::Flagged { .. } | Verdict::Mentioned(_) | Verdict::Excused(_))
-    });
+    let known = explanation
+        .answers
+        .iter()
+        .any(|a| matches!(a.verdict, Verdict::Flagged { .. } | Verdict::Mentioned(_) | Verdict::Excused(_)));
     if !valid && !known {
         return Err(nothing_about());
     }

@@ -173,7 +173,8 @@ fn carrier_fault(field: &Field, ty: &DataType, int96: bool) -> Option<Diagnostic
             }
             text || integer
         }
-        FieldType::Code | FieldType::Area => text || integer,
+        FieldType::Code => text || integer || float,
+        FieldType::Area => text || integer,
         FieldType::Date | FieldType::Datetime | FieldType::Month => text || integer || dated,
         FieldType::Money | FieldType::Decimal | FieldType::Int => text || numeric,
         FieldType::Bool => text || integer || canonical == DataType::Boolean,

@@ -12,7 +12,7 @@ use super::{BATCH_ROWS, How, Opened, Sink, Unit, fingerprint};
 use crate::batch::{Cell, Column, RawBatch, Value, Values};
 use crate::discover::{Dates, Found};
 use crate::fault;
-use crate::headings::{Matched, matched};
+use crate::headings::{LAST_HEADING_ROW, Matched, matched};
 
 const WANTED: (&str, &str) = ("Excel 工作簿", "a workbook");
 const ZIP: &[u8] = b"PK\x03\x04";
@@ -44,7 +44,8 @@ pub(super) fn open(found: &Found, contract: &Contract) -> Result<Opened, Vec<Dia
     let (bytes, sha256) = fingerprint(found, |_| {}).map_err(|d| vec![d])?;
     let mut book = Book::open(found).map_err(|d| vec![d])?;
     let names = book.sheets();
-    let sheet = chosen(found, &names).map_err(|d| vec![d])?;
+    let hidden = book.hidden();
+    let sheet = chosen(found, &names, &hidden).map_err(|d| vec![d])?;
     let facts = SheetFacts {
         old: matches!(book, Book::Old(_)),
         sheet,
@@ -59,10 +60,20 @@ pub(super) fn open(found: &Found, contract: &Contract) -> Result<Opened, Vec<Dia
         Ok(row < facts.header_row)
     })
     .map_err(|d| vec![d])?;
-    let headings = headings.ok_or_else(|| vec![no_headings(&found.name)])?;
-    let matched = matched(contract, &headings, &found.name)?;
+    let all = || names.iter().chain(&hidden);
+    let matched = headings
+        .ok_or_else(|| vec![no_headings(&found.name)])
+        .and_then(|headings| matched(contract, &headings, &found.name))
+        .map_err(|faults| book.elsewhere(found, contract, &facts, all()).map_or(faults, |d| vec![d]))?;
     let mut notes = Vec::new();
     if found.mapping.sheet.is_none() {
+        let twins: Vec<(String, u64)> = all()
+            .filter(|name| **name != facts.sheet)
+            .filter_map(|name| Some((name.clone(), book.heading_row(found, contract, name)?)))
+            .collect();
+        if !twins.is_empty() {
+            return Err(vec![several_sheets(found, &facts.sheet, &twins)]);
+        }
         let others = book.filled(found, names.iter().filter(|n| **n != facts.sheet));
         if !others.is_empty() {
             notes.push(other_sheets(&found.name, &facts.sheet, &others));
@@ -209,6 +220,59 @@ impl Book {
             .collect()
     }
 
+    fn hidden(&self) -> Vec<String> {
+        let all = match self {
+            Self::New(book) => book.sheets_metadata(),
+            Self::Old(book) => book.sheets_metadata(),
+        };
+        all.iter()
+            .filter(|s| s.typ == SheetType::WorkSheet && s.visible != SheetVisible::Visible)
+            .map(|s| s.name.clone())
+            .collect()
+    }
+
+    /// The row, from 1, of a sheet's first ten that has all required headings.
+    fn heading_row(&mut self, found: &Found, contract: &Contract, sheet: &str) -> Option<u64> {
+        let epoch_1904 = self.epoch_1904();
+        let mut place = None;
+        let looked = self.rows(found, sheet, &mut |row, cells| {
+            let row = u64::from(row) + 1;
+            let headings: Vec<String> = cells.iter().map(|c| heading(c, epoch_1904)).collect();
+            if row <= LAST_HEADING_ROW && matched(contract, &headings, &found.name).is_ok() {
+                place = Some(row);
+            }
+            Ok(place.is_none() && row < LAST_HEADING_ROW)
+        });
+        looked.ok().and(place)
+    }
+
+    /// Where the headings are, when they are not where they were looked for: further down, or in one other sheet.
+    fn elsewhere<'a>(
+        &mut self,
+        found: &Found,
+        contract: &Contract,
+        facts: &SheetFacts,
+        all: impl Iterator<Item = &'a String>,
+    ) -> Option<Diagnostic> {
+        let asked = &found.mapping;
+        if asked.header_row.is_none()
+            && let Some(row) = self.heading_row(found, contract, &facts.sheet)
+        {
+            return Some(fault::later_headings(found, asked.sheet.as_deref(), row));
+        }
+        if asked.sheet.is_some() {
+            return None;
+        }
+        let others: Vec<(&String, u64)> = all
+            .filter(|name| **name != facts.sheet)
+            .filter_map(|name| Some((name, self.heading_row(found, contract, name)?)))
+            .collect();
+        match others.as_slice() {
+            [(sheet, row)] => Some(other_sheet(found, &facts.sheet, sheet, *row)),
+            _ => None,
+        }
+    }
+
     fn epoch_1904(&self) -> bool {
         match self {
             Self::New(book) => book.has_1904_epoch(),
@@ -331,9 +395,9 @@ fn is_encrypted(file: &mut File) -> std::io::Result<bool> {
     Ok(found)
 }
 
-fn chosen(found: &Found, names: &[String]) -> Result<String, Diagnostic> {
+fn chosen(found: &Found, names: &[String], hidden: &[String]) -> Result<String, Diagnostic> {
     match &found.mapping.sheet {
-        Some(asked) if names.contains(asked) => Ok(asked.clone()),
+        Some(asked) if names.contains(asked) || hidden.contains(asked) => Ok(asked.clone()),
         Some(asked) => Err(Diagnostic::error(
             "MC624",
             format!("应有工作表「{asked}」，实际只有：{}", names.join("、")),
@@ -343,6 +407,35 @@ fn chosen(found: &Found, names: &[String]) -> Result<String, Diagnostic> {
         .with_help("改正映射中的 sheet", "mend `sheet` in the mapping")),
         None => names.first().cloned().ok_or_else(|| no_headings(&found.name)),
     }
+}
+
+/// Other sheets look like data of the dataset as well: reading only one would lose rows in silence.
+fn several_sheets(found: &Found, read: &str, twins: &[(String, u64)]) -> Diagnostic {
+    let names: Vec<&str> = std::iter::once(read).chain(twins.iter().map(|t| t.0.as_str())).collect();
+    let header_row = u64::from(found.mapping.header_row.unwrap_or(1));
+    let lines = fault::source_lines(found, Some(read), header_row);
+    Diagnostic::error(
+        "MC629",
+        format!("应只有一个工作表（含隐藏的）有该数据集的表头，实际有：{}", names.join("、")),
+        format!("wanted one sheet, hidden ones included, with the headings of the dataset, got: {}", names.join(", ")),
+    )
+    .in_file(&found.name)
+    .with_help(
+        format!("都是数据时，把每个工作表另存为单独的文件；只用其中一个时，在 mingcha.toml 中写明，如：\n{lines}"),
+        format!("where all of them are data, save each as a file of its own; to read only one, say it in mingcha.toml, like:\n{lines}"),
+    )
+}
+
+/// The headings are in another sheet.
+fn other_sheet(found: &Found, first: &str, sheet: &str, row: u64) -> Diagnostic {
+    let lines = fault::source_lines(found, Some(sheet), row);
+    Diagnostic::error(
+        "MC629",
+        format!("首个工作表「{first}」应有该数据集的表头，实际表头在工作表「{sheet}」"),
+        format!("wanted the headings in the first sheet `{first}`, got them in the sheet `{sheet}`"),
+    )
+    .in_file(&found.name)
+    .with_help(format!("在 mingcha.toml 中写明：\n{lines}"), format!("say it in mingcha.toml:\n{lines}"))
 }
 
 fn other_sheets(file: &str, read: &str, others: &[String]) -> Diagnostic {

@@ -17,7 +17,7 @@ use super::{BATCH_ROWS, How, Opened, Sink, Unit, fingerprint};
 use crate::batch::{BrokenRow, Column, RawBatch};
 use crate::discover::{Dates, Format, Found};
 use crate::fault;
-use crate::headings::{Matched, matched, recognised};
+use crate::headings::{LAST_HEADING_ROW, Matched, matched, recognised};
 
 /// Lines whose bytes do not fit may make up one in this many of those that are not plain ASCII.
 const TOLERATED: u64 = 100;
@@ -49,6 +49,9 @@ pub(super) fn open(
 ) -> Result<Opened, Vec<Diagnostic>> {
     let mut check = Utf8Check::default();
     let (bytes, sha256) = fingerprint(found, |chunk| check.feed(chunk)).map_err(|d| vec![d])?;
+    if let Some(fault) = not_text(&found.name, &check.start) {
+        return Err(vec![fault]);
+    }
     let asked = found.mapping.encoding.as_deref().or(default);
     let (encoding, lossy) = encoding(found, &check, asked).map_err(|d| vec![d])?;
     let mut facts = TextFacts {
@@ -61,7 +64,12 @@ pub(super) fn open(
     facts.delimiter = delimiter(found, contract, &facts).map_err(|d| vec![d])?;
     let headings = headings(found, &facts).map_err(|d| vec![d])?;
     facts.width = headings.len();
-    let matched = matched(contract, &headings, &found.name)?;
+    let matched = matched(contract, &headings, &found.name).map_err(|faults| {
+        match later_headings(found, contract, &facts) {
+            Some(row) => vec![fault::later_headings(found, None, row)],
+            None => faults,
+        }
+    })?;
     Ok(Opened {
         found: found.clone(),
         matched,
@@ -83,11 +91,12 @@ pub(super) fn read(
     sink: &mut Sink<'_>,
 ) -> Result<(), Diagnostic> {
     let mut records = records(found, facts)?;
-    skip_to_headings(found, facts, &mut records)?;
+    heading_record(found, &mut records)?;
     let mut batch = Batch::new(matched);
     let mut record = csv::StringRecord::new();
     let mut line = records.position().line();
     let mut row = 0u64;
+    let mut last_break = None;
     while records
         .read_record(&mut record)
         .map_err(|e| fault::cannot_read(&found.name, WANTED, &kind_of(&e)))?
@@ -95,9 +104,15 @@ pub(super) fn read(
         row += 1;
         let next = records.position().line();
         if next.saturating_sub(line) > LONGEST_ROW {
-            return Err(open_quote(&found.name, row));
+            return Err(open_quote(&found.name, line_at(found, facts, beginning(&record))?));
         }
         line = next;
+        last_break = broken_field(&record);
+        if let Some((opened, field)) = last_break
+            && swallows_rows(&record[field], facts)
+        {
+            return Err(open_quote(&found.name, line_at(found, facts, opened)?));
+        }
         batch.push(&record, facts);
         if batch.rows == BATCH_ROWS {
             sink(batch.take(row))?;
@@ -106,7 +121,87 @@ pub(super) fn read(
     if batch.rows > 0 {
         sink(batch.take(row))?;
     }
-    Ok(())
+    match last_break {
+        Some((opened, _)) if ends_in_quotes(found, facts)? => {
+            Err(open_quote(&found.name, line_at(found, facts, opened)?))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a record begins, in bytes of decoded text from the headings on; the second half of the line end before it may come first.
+fn beginning(record: &csv::StringRecord) -> u64 {
+    record.position().map_or(0, csv::Position::byte)
+}
+
+/// The line, from 1, of the record that begins here.
+fn line_at(found: &Found, facts: &TextFacts, byte: u64) -> Result<u64, Diagnostic> {
+    let failed = |e: io::Error| fault::cannot_read(&found.name, WANTED, &e);
+    let mut before = below_titles(found, facts)?;
+    let (mut line, mut at, mut after_return) = (facts.header_row, 0, false);
+    loop {
+        let bytes = before.fill_buf().map_err(failed)?;
+        if bytes.is_empty() {
+            return Ok(line);
+        }
+        for b in bytes {
+            if at >= byte && !matches!(b, b'\n' | b'\r') {
+                return Ok(line);
+            }
+            // A carriage return and a line feed are one line end.
+            line += u64::from(*b == b'\r' || (*b == b'\n' && !after_return));
+            after_return = *b == b'\r';
+            at += 1;
+        }
+        let n = bytes.len();
+        before.consume(n);
+    }
+}
+
+/// The first field with a line break: where its record begins, and its place.
+fn broken_field(record: &csv::StringRecord) -> Option<(u64, usize)> {
+    if !record.as_slice().contains(['\n', '\r']) {
+        return None;
+    }
+    let field = record.iter().position(|f| f.contains(['\n', '\r']))?;
+    Some((beginning(record), field))
+}
+
+/// Whether a field of several lines holds as many delimiters as a row: a stray quote has taken rows in. Those
+/// before the line break count too, because the second stray quote may stand anywhere in a later row.
+fn swallows_rows(field: &str, facts: &TextFacts) -> bool {
+    let wanted = facts.width.saturating_sub(1).max(1);
+    field.bytes().filter(|b| *b == facts.delimiter).count() >= wanted
+}
+
+/// Whether the file ends inside quotes. Asked only when the last row runs over several lines.
+fn ends_in_quotes(found: &Found, facts: &TextFacts) -> Result<bool, Diagnostic> {
+    enum At {
+        FieldStart,
+        Plain,
+        Quoted,
+        Quote,
+    }
+    let mut reader = below_titles(found, facts)?;
+    let mut at = At::FieldStart;
+    loop {
+        let bytes = reader.fill_buf().map_err(|e| fault::cannot_read(&found.name, WANTED, &e))?;
+        if bytes.is_empty() {
+            return Ok(matches!(at, At::Quoted));
+        }
+        for byte in bytes {
+            let ends = *byte == facts.delimiter || matches!(byte, b'\n' | b'\r');
+            at = match (at, byte) {
+                (At::FieldStart | At::Quote, b'"') => At::Quoted,
+                (At::Quoted, b'"') => At::Quote,
+                (At::Quoted, _) => At::Quoted,
+                _ if ends => At::FieldStart,
+                _ => At::Plain,
+            };
+        }
+        let n = bytes.len();
+        reader.consume(n);
+    }
 }
 
 /// The columns of the rows read so far.
@@ -171,10 +266,34 @@ fn shortened(record: &csv::StringRecord) -> String {
     record.iter().collect::<Vec<_>>().join("|").chars().take(200).collect()
 }
 
-type Records = csv::Reader<Box<dyn Read>>;
+type Text = BufReader<Box<dyn Read>>;
+type Records = csv::Reader<Text>;
+
+/// The text from the line of the headings on. Lines are counted here and not by the splitting into fields, which
+/// counts the two characters of a line end as if the second belonged to the next line.
+fn below_titles(found: &Found, facts: &TextFacts) -> Result<Text, Diagnostic> {
+    let failed = |e: io::Error| fault::cannot_read(&found.name, WANTED, &e);
+    let mut text = BufReader::with_capacity(1 << 18, decoded(found, facts.encoding)?);
+    for _ in 1..facts.header_row {
+        loop {
+            let bytes = text.fill_buf().map_err(failed)?;
+            let end = bytes.iter().position(|b| matches!(b, b'\n' | b'\r'));
+            let ended_by_return = end.is_some_and(|end| bytes[end] == b'\r');
+            let used = end.map_or(bytes.len(), |end| end + 1);
+            text.consume(used);
+            if ended_by_return && text.fill_buf().map_err(failed)?.first() == Some(&b'\n') {
+                text.consume(1);
+            }
+            if end.is_some() || used == 0 {
+                break;
+            }
+        }
+    }
+    Ok(text)
+}
 
 fn records(found: &Found, facts: &TextFacts) -> Result<Records, Diagnostic> {
-    let reader = decoded(found, facts.encoding)?;
+    let reader = below_titles(found, facts)?;
     Ok(csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -182,33 +301,43 @@ fn records(found: &Found, facts: &TextFacts) -> Result<Records, Diagnostic> {
         .from_reader(reader))
 }
 
-fn skip_to_headings(
-    found: &Found,
-    facts: &TextFacts,
-    records: &mut Records,
-) -> Result<csv::StringRecord, Diagnostic> {
+fn heading_record(found: &Found, records: &mut Records) -> Result<csv::StringRecord, Diagnostic> {
     let mut record = csv::StringRecord::new();
-    while records
+    let any = records
         .read_record(&mut record)
-        .map_err(|e| fault::cannot_read(&found.name, WANTED, &kind_of(&e)))?
-    {
-        let line = record.position().map_or(1, csv::Position::line);
-        if line >= facts.header_row {
-            return Ok(record);
-        }
-    }
-    Err(no_headings(&found.name))
+        .map_err(|e| fault::cannot_read(&found.name, WANTED, &kind_of(&e)))?;
+    if any { Ok(record) } else { Err(no_headings(&found.name)) }
 }
 
 fn headings(found: &Found, facts: &TextFacts) -> Result<Vec<String>, Diagnostic> {
     let mut records = records(found, facts)?;
-    let record = skip_to_headings(found, facts, &mut records)?;
+    let record = heading_record(found, &mut records)?;
     let mut headings: Vec<String> = record.iter().map(str::to_owned).collect();
     // A delimiter at the end of each line is no column.
     while headings.len() > 1 && headings.last().is_some_and(|h| h.trim().is_empty()) {
         headings.pop();
     }
     Ok(headings)
+}
+
+/// The line below the first, among the first ten, that has all required headings.
+fn later_headings(found: &Found, contract: &Contract, facts: &TextFacts) -> Option<u64> {
+    if found.mapping.header_row.is_some() {
+        return None;
+    }
+    let delimiters: Vec<u8> = match found.mapping.delimiter {
+        Some(_) => vec![facts.delimiter],
+        None => DELIMITERS.to_vec(),
+    };
+    let there = |row: &u64| {
+        delimiters.iter().any(|delimiter| {
+            let facts = TextFacts { header_row: *row, delimiter: *delimiter, ..facts.clone() };
+            headings(found, &facts).is_ok_and(|headings| matched(contract, &headings, &found.name).is_ok())
+        })
+    };
+    let first = (2..=LAST_HEADING_ROW).find(there)?;
+    // Blank lines lead to the headings below them as well; the line itself is the last that does.
+    (first..=LAST_HEADING_ROW).take_while(there).last()
 }
 
 /// The delimiter that makes most sense of the headings.
@@ -442,6 +571,26 @@ fn kind_of(error: &csv::Error) -> String {
     }
 }
 
+/// A file of another kind that bears the name of a text file.
+fn not_text(file: &str, start: &[u8]) -> Option<Diagnostic> {
+    let (zh, en, extension) = if start.starts_with(b"PAR1") {
+        ("Parquet 文件", "a Parquet file", ".parquet")
+    } else if start.starts_with(b"PK\x03\x04") {
+        ("Excel 工作簿或压缩包", "a workbook or a ZIP archive", ".xlsx")
+    } else {
+        return None;
+    };
+    let fault = Diagnostic::error(
+        "MC620",
+        format!("需要文本文件（CSV/TSV），实际是{zh}"),
+        format!("wanted a text file (CSV, TSV), got {en}"),
+    );
+    Some(fault.in_file(file).with_help(
+        format!("如确为该类文件，把扩展名改为 {extension}；压缩包请先解压"),
+        format!("if that is what it is, rename it to {extension}; unpack an archive first"),
+    ))
+}
+
 fn mixed(file: &str) -> Diagnostic {
     Diagnostic::error(
         "MC621",
@@ -485,13 +634,16 @@ fn bad_delimiter(file: &str) -> Diagnostic {
         .in_file(file)
 }
 
-fn open_quote(file: &str, row: u64) -> Diagnostic {
+fn open_quote(file: &str, line: u64) -> Diagnostic {
     Diagnostic::error(
         "MC627",
         "此处的引号没有闭合，后面的行被吞入同一个单元格",
         "a quote is opened here and not closed, so that the following lines would end up in one field",
     )
     .in_file(file)
-    .at_line(row)
-    .with_help("改正引号后重新导出", "mend the quote and export again")
+    .at_line(line)
+    .with_help(
+        "请发送方导出时把值里的英文引号写成两个（\"\"），或改用 .xlsx 导出；也可直接在该行删去多余的引号",
+        "have quotes inside values doubled (\"\") by the export, or have it exported as .xlsx; or remove the stray quote on that line",
+    )
 }

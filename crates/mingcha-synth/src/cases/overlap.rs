@@ -293,11 +293,13 @@ fn second_row(s: &mut Scene<'_>, state: &'static str) -> Actor {
 fn retry_after_failure(s: &mut Scene<'_>) {
     let actor = second_row(s, "2");
     s.excused("PEN-13", "X-CLAWED", &actor);
+    s.excused("PEN-13", "X-SINGLE", &actor);
 }
 
 fn retry_after_reversal(s: &mut Scene<'_>) {
     let actor = second_row(s, "3");
     s.excused("PEN-13", "X-CLAWED", &actor);
+    s.excused("PEN-13", "X-SINGLE", &actor);
 }
 
 fn one_waiting(s: &mut Scene<'_>) {
