@@ -781,7 +781,9 @@ fn id_gate(file: &str, ids: &IdTally) -> Option<Diagnostic> {
         "请发送方把证件号码列按文本重新导出；确认无误后可加 --accept-damaged-ids 逐行退回",
         "have the column exported again as text; `--accept-damaged-ids` takes the file and rejects such rows one by one",
     );
-    if above(ids.invalid, ids.given, INVALID_LIMIT) && (ids.invalid_kinds.is_reached() || above(ids.invalid, ids.given, PLAIN_LIMIT)) {
+    if above(ids.invalid, ids.given, INVALID_LIMIT)
+        && (ids.invalid_kinds.is_reached() || above(ids.invalid, ids.given, PLAIN_LIMIT))
+    {
         let share = percent(ids.invalid);
         return Some(
             Diagnostic::error(

@@ -35,6 +35,7 @@ pub(crate) const CASES: &[Case] = &[
     each("two people of one name, one account, one day, one sum", paid_twice_to_namesake),
     each("a payment failed and was repeated", retry_after_failure),
     each("a payment was reversed and repeated", retry_after_reversal),
+    each("a second payment was set off by a negative entry", set_off),
     each("back-pay for a month already paid", raise_paid_later),
     each("two items for one month", two_items),
     each("one payment sent, one still waiting", one_waiting),
@@ -293,12 +294,18 @@ fn second_row(s: &mut Scene<'_>, state: &'static str) -> Actor {
 fn retry_after_failure(s: &mut Scene<'_>) {
     let actor = second_row(s, "2");
     s.excused("PEN-13", "X-CLAWED", &actor);
-    s.excused("PEN-13", "X-SINGLE", &actor);
 }
 
 fn retry_after_reversal(s: &mut Scene<'_>) {
     let actor = second_row(s, "3");
     s.excused("PEN-13", "X-CLAWED", &actor);
+}
+
+/// What was paid twice was taken back by a red entry: once was paid.
+fn set_off(s: &mut Scene<'_>) {
+    let actor = second_row(s, "1");
+    let back = s.payment(&actor, actor.scheme, "basic", -4);
+    back.amount = back.amount.map(|Fen(fen)| Fen(-fen));
     s.excused("PEN-13", "X-SINGLE", &actor);
 }
 

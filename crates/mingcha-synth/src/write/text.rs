@@ -36,6 +36,9 @@ pub(crate) fn month(value: Month, turn: u64) -> String {
 }
 
 pub(crate) fn money(value: Fen, turn: u64) -> String {
+    if value.0 < 0 {
+        return format!("-{}", money(Fen(-value.0), turn));
+    }
     let (yuan, fen) = (value.0 / 100, value.0 % 100);
     if turn.is_multiple_of(2) {
         return format!("{yuan}.{fen:02}");
@@ -60,5 +63,6 @@ mod tests {
         assert_eq!(money(Fen(123_456_789), 0), "1234567.89");
         assert_eq!(money(Fen(123_456_789), 1), "1,234,567.89");
         assert_eq!(money(Fen(12_305), 1), "123.05");
+        assert_eq!(money(Fen(-123_456), 1), "-1,234.56");
     }
 }
