@@ -792,6 +792,10 @@ pub(crate) fn judge_input(
             ),
         });
     }
+    let empty = (tables.rows(dataset) == Some(0)).then(|| Text {
+        zh: format!("数据“{}”（{dataset}）一行也没有", title.zh),
+        en: format!("dataset `{dataset}` ({}) has no rows", title.en),
+    });
     let Some(limit) = input.and_then(|i| i.max_age_days).or(contract.map(|c| c.max_age_days)) else {
         return Judgement::Fine;
     };
@@ -818,7 +822,7 @@ pub(crate) fn judge_input(
         });
     }
     if age <= i64::from(limit) {
-        return Judgement::Fine;
+        return empty.map_or(Judgement::Fine, Judgement::Warn);
     }
     let text = Text {
         zh: format!(
