@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, ExprSchema, Spans};
+use datafusion::common::{DataFusionError, ExprSchema};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -302,7 +302,6 @@ fn crossed(expr: &Expr, schema: &dyn ExprSchema) -> Option<String> {
     let Expr::Column(column) = inner.as_ref() else { return None };
     let from = inner.get_type(schema).ok()?;
     let to = field.data_type();
-    let _: &Spans = &column.spans;
     ((is_text(&from) && to.is_numeric()) || (from.is_numeric() && is_text(to))).then(|| column.name.clone())
 }
 

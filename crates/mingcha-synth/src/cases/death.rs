@@ -480,25 +480,25 @@ fn miscoded_hospital(s: &mut Scene<'_>, count: u64) {
         }
     }
     for _ in 0..count.max(14) {
-        let actor = s.pensioner();
-        s.paid(&actor, -11, 0);
-        let (admitted, left) = (s.day(-5, 3), s.day(-5, 9));
-        let row = s.stay(&actor, admitted, left);
-        row.hospital_code = HOSPITAL.into();
-        row.discharge_mode = "5".into();
-        s.excused("PEN-04", "X-CODEMAP", &actor);
+        coded_as_dead(s, HOSPITAL);
     }
     // The same with a clinic visit afterwards: no sign of a wrongly registered death either, since nobody died.
     for _ in 0..count {
-        let actor = s.pensioner();
-        s.paid(&actor, -11, 0);
-        let (admitted, left) = (s.day(-5, 3), s.day(-5, 9));
-        let row = s.stay(&actor, admitted, left);
-        row.hospital_code = HOSPITAL.into();
-        row.discharge_mode = "5".into();
+        let actor = coded_as_dead(s, HOSPITAL);
         let later = s.day(-2, 14);
         s.visit(&actor, later, "clinic", 0);
-        s.excused("PEN-04", "X-CODEMAP", &actor);
         s.excused("PEN-07", "X-CODEMAP", &actor);
     }
+}
+
+/// A pensioner whose ordinary stay that hospital coded as a death.
+fn coded_as_dead(s: &mut Scene<'_>, hospital: &'static str) -> Actor {
+    let actor = s.pensioner();
+    s.paid(&actor, -11, 0);
+    let (admitted, left) = (s.day(-5, 3), s.day(-5, 9));
+    let row = s.stay(&actor, admitted, left);
+    row.hospital_code = hospital.into();
+    row.discharge_mode = "5".into();
+    s.excused("PEN-04", "X-CODEMAP", &actor);
+    actor
 }
