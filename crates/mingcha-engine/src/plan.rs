@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, ExprSchema};
+use datafusion::common::{DFSchema, DataFusionError, ExprSchema};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -195,63 +195,59 @@ pub(crate) fn execution_text(error: &DataFusionError) -> Text {
 
 /// Comparisons that only work because a text is turned into a number (or the reverse), and floating point.
 fn implicit_casts(plan: &LogicalPlan) -> Vec<SqlFault> {
-    let mut faults = Vec::new();
-    let walked = plan.apply_with_subqueries(|node| {
-        let Ok(schema) = merged_schema(node) else { return Ok(TreeNodeRecursion::Continue) };
-        for expr in node.expressions() {
-            expr.apply(|e| {
-                if let Expr::BinaryExpr(binary) = e
-                    && is_comparison(binary.op)
-                    && let Some(name) = [binary.left.as_ref(), binary.right.as_ref()]
-                        .into_iter()
-                        .find_map(|side| crossed(side, &schema))
-                {
-                    faults.push(crossed_types(&name));
-                }
-                if let Ok(DataType::Float16 | DataType::Float32 | DataType::Float64) = e.get_type(&schema) {
-                    faults.push(
-                        SqlFault::new(
-                            "MC245",
-                            format!("`{e}` 是浮点数：次序不同，合计就不同"),
-                            format!("`{e}` is floating point, whose sums depend on row order"),
-                        )
-                        .help("用整数或 decimal", "use whole numbers or decimal"),
-                    );
-                    return Ok(TreeNodeRecursion::Stop);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
+    each_expression(plan, |e, schema| {
+        let mut faults = Vec::new();
+        if let Expr::BinaryExpr(binary) = e
+            && is_comparison(binary.op)
+            && let Some(name) = [binary.left.as_ref(), binary.right.as_ref()]
+                .into_iter()
+                .find_map(|side| crossed(side, schema))
+        {
+            faults.push(crossed_types(&name));
         }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if let Err(error) = walked {
-        faults.push(planning_fault(&error));
-    }
-    faults
+        if let Ok(DataType::Float16 | DataType::Float32 | DataType::Float64) = e.get_type(schema) {
+            faults.push(
+                SqlFault::new(
+                    "MC245",
+                    format!("`{e}` 是浮点数：次序不同，合计就不同"),
+                    format!("`{e}` is floating point, whose sums depend on row order"),
+                )
+                .help("用整数或 decimal", "use whole numbers or decimal"),
+            );
+        }
+        faults
+    })
 }
 
 /// `scheme IN (110, 120)` and `status BETWEEN 1 AND 2` over text: looked for before the analyser hides it.
 fn mixed_lists(plan: &LogicalPlan) -> Vec<SqlFault> {
+    each_expression(plan, |e, schema| {
+        let (tested, others): (&Expr, Vec<&Expr>) = match e {
+            Expr::InList(list) => (&list.expr, list.list.iter().collect()),
+            Expr::Between(between) => (&between.expr, vec![&between.low, &between.high]),
+            _ => return Vec::new(),
+        };
+        let crosses =
+            |a: &DataType, b: &DataType| (is_text(a) && b.is_numeric()) || (a.is_numeric() && is_text(b));
+        let Ok(own) = tested.get_type(schema) else { return Vec::new() };
+        let mixed = others.iter().filter_map(|o| o.get_type(schema).ok()).any(|other| crosses(&own, &other));
+        if mixed { vec![crossed_types(&tested.to_string())] } else { Vec::new() }
+    })
+}
+
+/// The faults that `judge` finds in the expressions of every node, subqueries included. Below an expression with
+/// a fault it is not asked again: what stands inside would only repeat it.
+fn each_expression(plan: &LogicalPlan, judge: impl Fn(&Expr, &DFSchema) -> Vec<SqlFault>) -> Vec<SqlFault> {
     let mut faults = Vec::new();
     let walked = plan.apply_with_subqueries(|node| {
         let Ok(schema) = merged_schema(node) else { return Ok(TreeNodeRecursion::Continue) };
         for expr in node.expressions() {
             expr.apply(|e| {
-                let (tested, others): (&Expr, Vec<&Expr>) = match e {
-                    Expr::InList(list) => (&list.expr, list.list.iter().collect()),
-                    Expr::Between(between) => (&between.expr, vec![&between.low, &between.high]),
-                    _ => return Ok(TreeNodeRecursion::Continue),
-                };
-                let ty = |e: &Expr| e.get_type(&schema).ok();
-                let crossed = |a: &DataType, b: &DataType| {
-                    (is_text(a) && b.is_numeric()) || (a.is_numeric() && is_text(b))
-                };
-                if let Some(own) = ty(tested)
-                    && others.iter().filter_map(|o| ty(o)).any(|other| crossed(&own, &other))
-                {
-                    faults.push(crossed_types(&tested.to_string()));
-                }
-                Ok(TreeNodeRecursion::Continue)
+                let found = judge(e, &schema);
+                let next =
+                    if found.is_empty() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Jump };
+                faults.extend(found);
+                Ok(next)
             })?;
         }
         Ok(TreeNodeRecursion::Continue)
@@ -271,8 +267,8 @@ fn crossed_types(name: &str) -> SqlFault {
     .help("代码是文本，写成 '110' 这样带引号的值", "codes are text: write '110' in quotes")
 }
 
-fn merged_schema(node: &LogicalPlan) -> Result<datafusion::common::DFSchema, DataFusionError> {
-    let mut schema = datafusion::common::DFSchema::empty();
+fn merged_schema(node: &LogicalPlan) -> Result<DFSchema, DataFusionError> {
+    let mut schema = DFSchema::empty();
     for input in node.inputs() {
         schema.merge(input.schema());
     }

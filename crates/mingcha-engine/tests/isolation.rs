@@ -135,7 +135,7 @@ fn codes_compared_with_numbers_are_refused_in_lists_and_ranges_too() {
 }
 
 #[test]
-fn two_findings_that_cannot_be_told_apart_fail_their_rule_only() {
+fn a_matter_that_is_absent_is_not_one_that_is_empty() {
     // One subject, two matters that differ by an empty text and a missing value only.
     let sql =
         "SELECT c.applicant_id, c.src, CASE WHEN c.funeral_home = 'x' THEN '' END AS k FROM cremations c";
