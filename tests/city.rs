@@ -19,7 +19,7 @@ fn as_of() -> NaiveDate {
 }
 
 fn library() -> Library {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..");
     let sources = Sources::from_dirs(Some(&root.join("rules")), Some(&root.join("datasets")));
     let (library, faults) = mingcha_rules::load(&sources);
     assert!(faults.is_empty(), "{faults:?}");
