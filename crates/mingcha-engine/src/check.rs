@@ -20,8 +20,15 @@ pub fn check_sql(library: &Library) -> Vec<Diagnostic> {
     let rules: BTreeSet<String> = library.rules.iter().map(|r| r.rule.id.clone()).collect();
     let none = BTreeMap::new();
     let day = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or(ANY_DAY);
-    let order =
-        Order { library, rules: &rules, tables: None, as_of: day, params: &none, budget: Budget::default() };
+    let order = Order {
+        library,
+        rules: &rules,
+        tables: None,
+        as_of: day,
+        params: &none,
+        budget: Budget::default(),
+        plain_plans: false,
+    };
     let program = match Program::new(&order) {
         Ok(program) => program,
         Err(e) => {

@@ -24,7 +24,7 @@ use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
 use crate::program::{CANDIDATES, EXCLUSION, PieceFault, expression, is_text, with_as_of};
 use crate::sql::{self, SqlFault};
-use crate::tables::Content;
+use crate::tables::{Rows, compact};
 
 /// Code under which candidates without a subject are counted.
 const NO_SUBJECT: &str = "X-NOID";
@@ -157,7 +157,8 @@ pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, 
         }
         let left = filter_record_batch(&own, &BooleanArray::from(keep))?;
         if left.num_rows() > 0 {
-            harvest.remaining.push(left);
+            // What is left waits for the other shards: it must not keep theirs in memory.
+            harvest.remaining.push(compact(&left));
         }
     }
     Ok(harvest)
@@ -469,7 +470,7 @@ fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>,
                 .map_or_else(|| SqlFault::new("MC203", "分组语句有错", "the grouping is broken"), |f| f.fault)
         })?;
     if let Some(table) = catalog.table(CANDIDATES) {
-        table.put(Content::Batches(Arc::new(remaining.to_vec())));
+        table.put(Rows::new(remaining.to_vec()).map_err(|e| plan::planning_fault(&e))?);
     }
     block_on(datafusion::physical_plan::collect(compiled.physical, catalog.session.ctx.task_ctx())).map_err(
         |e| {

@@ -9,6 +9,7 @@ mod functions;
 mod gather;
 mod local;
 mod names;
+mod person;
 mod plan;
 mod planned;
 mod program;

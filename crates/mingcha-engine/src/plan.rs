@@ -18,6 +18,7 @@ use mingcha_rules::{Contract, Diagnostic, Text};
 
 use crate::context::{self, Budget, Session};
 use crate::local::{self, Spread, TableSpread};
+use crate::person;
 use crate::sql::SqlFault;
 use crate::tables::SlotTable;
 
@@ -99,6 +100,15 @@ pub(crate) struct Compiled {
     pub explain: String,
 }
 
+impl Compiled {
+    /// Puts the operators for rows that lie by person into the plan of a local piece.
+    pub(crate) fn by_person(&mut self, catalog: &Catalog) -> Result<(), DataFusionError> {
+        let state = catalog.session.ctx.state();
+        self.physical = person::rewrite(&self.physical, state.config_options())?;
+        Ok(())
+    }
+}
+
 /// Plans a bound statement. Faults are those that need types: unknown columns, text compared with numbers,
 /// floating point, joins that are not on equality.
 ///
@@ -145,7 +155,8 @@ pub(crate) fn compile(
     })
 }
 
-fn estimated_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+/// Rows to expect of a plan, where it can tell.
+pub(crate) fn estimated_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     let statistics = datafusion::physical_plan::statistics::StatisticsContext::new()
         .compute(plan.as_ref(), &datafusion::physical_plan::statistics::StatisticsArgs::new())
         .ok()?;

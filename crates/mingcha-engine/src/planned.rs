@@ -63,6 +63,7 @@ pub fn plan(
         as_of: options.as_of,
         params: &options.params,
         budget: Budget::default(),
+        plain_plans: options.plain_plans,
     };
     let program = Program::new(&order).map_err(|e| {
         vec![Diagnostic::error(

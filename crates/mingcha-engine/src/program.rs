@@ -88,6 +88,8 @@ pub(crate) struct Order<'a> {
     /// Parameters set by the workspace: rule id -> name -> value.
     pub params: &'a BTreeMap<String, BTreeMap<String, Scalar>>,
     pub budget: Budget,
+    /// Leave DataFusion's plans as they are.
+    pub plain_plans: bool,
 }
 
 impl Program {
@@ -150,8 +152,11 @@ impl Program {
                     .collect::<Vec<_>>()
             });
         match compiled {
-            Ok(compiled) => {
+            Ok(mut compiled) => {
                 let place = self.place(&compiled);
+                if place == Place::Local && !order.plain_plans {
+                    compiled.by_person(&self.catalog)?;
+                }
                 let spread = match &place {
                     Place::Local => Some(compiled.spread.clone()),
                     Place::Before => Some(Spread::Everywhere),
@@ -195,7 +200,7 @@ impl Program {
                 .map_err(at("params"))?;
         let scope: BTreeSet<String> = rule.inputs.keys().chain(&rule.views).cloned().collect();
         let plain = self.piece(&loaded.sql, &scope, &params).map_err(at("sql"))?;
-        let candidates = self.with_exclusions(loaded, &scope, &params)?;
+        let mut candidates = self.with_exclusions(loaded, &scope, &params)?;
         let spread = match &plain.spread {
             Spread::Scattered(_) => Spread::Everywhere,
             other => other.clone(),
@@ -224,6 +229,11 @@ impl Program {
             Spread::Scattered(why) => Some(why.clone()),
         });
         let place = not_local.map_or(Place::Local, Place::After);
+        if place == Place::Local && !order.plain_plans {
+            for compiled in std::iter::once(&mut candidates).chain(&mut counters) {
+                compiled.by_person(&self.catalog).map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
+            }
+        }
         Ok(RulePlan {
             id: rule.id.clone(),
             schema: plain.schema,

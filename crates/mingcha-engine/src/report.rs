@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub memory: Option<u64>,
     /// Folder for spills; absent: the system's temporary folder.
     pub spill_dir: Option<std::path::PathBuf>,
+    /// Run DataFusion's plans as they are, without the operators of `person.rs`: slower, the same findings.
+    pub plain_plans: bool,
     /// Parameters that differ from their defaults: rule id -> name -> value.
     pub params: BTreeMap<String, BTreeMap<String, Scalar>>,
 }
@@ -27,7 +29,15 @@ pub struct RunOptions {
 impl RunOptions {
     /// One thread, no limits, default parameters.
     pub fn new(as_of: NaiveDate) -> Self {
-        Self { as_of, only: Vec::new(), threads: 1, memory: None, spill_dir: None, params: BTreeMap::new() }
+        Self {
+            as_of,
+            only: Vec::new(),
+            threads: 1,
+            memory: None,
+            spill_dir: None,
+            plain_plans: false,
+            params: BTreeMap::new(),
+        }
     }
 }
 

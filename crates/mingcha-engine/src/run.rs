@@ -27,7 +27,7 @@ use crate::gather::{self, Harvest};
 use crate::plan::{self, BUILTIN};
 use crate::program::{Order, Place, Program, RulePlan};
 use crate::report::{RunOptions, RunProgress, RunReport};
-use crate::tables::Content;
+use crate::tables::{Content, Rows, compact};
 
 /// Share of the memory limit that plans may reserve; the rest is for what no pool sees.
 const POOL_SHARE: f64 = 0.6;
@@ -73,6 +73,7 @@ pub fn run(
         tables: Some(tables.as_ref()),
         as_of: options.as_of,
         params: &options.params,
+        plain_plans: options.plain_plans,
         budget: Budget { memory: pool.map(|p| p / workers), spill_dir: options.spill_dir.clone() },
     };
     // What runs alone, before and after the shards, may use the whole pool.
@@ -95,25 +96,27 @@ pub fn run(
     progress.begin((shards * local.len().max(1) + later.len()) as u64);
 
     let session = Worker::new(&program)?;
-    let mut before: BTreeMap<String, Arc<Vec<RecordBatch>>> = BTreeMap::new();
+    let mut before: BTreeMap<String, Content> = BTreeMap::new();
     session.everything(&stage);
     for view in program.views.iter().filter(|v| v.place == Place::Before) {
-        match session.collect(&view.compiled.physical, progress) {
-            Ok(batches) => {
-                let batches = Arc::new(batches);
-                session.put(&view.name, Content::Batches(Arc::clone(&batches)));
-                before.insert(view.name.clone(), batches);
+        match session.rows(&view.compiled.physical, progress) {
+            Ok(rows) => {
+                session.put(&view.name, rows.clone());
+                before.insert(view.name.clone(), rows);
             }
             Err(stop) => books.fail_readers(&program, &view.name, &stop),
         }
     }
     let (mut harvests, views) = stage.shards(shards, workers, &before, &kept_views, &mut books)?;
     for (name, batches) in views {
-        session.put(&name, Content::Batches(Arc::new(batches)));
+        match Rows::new(batches) {
+            Ok(rows) => session.put(&name, rows),
+            Err(error) => books.fail_readers(&program, &name, &error.into()),
+        }
     }
     for view in program.views.iter().filter(|v| matches!(v.place, Place::After(_))) {
-        match session.collect(&view.compiled.physical, progress) {
-            Ok(batches) => session.put(&view.name, Content::Batches(Arc::new(batches))),
+        match session.rows(&view.compiled.physical, progress) {
+            Ok(rows) => session.put(&view.name, rows),
             Err(stop) => books.fail_readers(&program, &view.name, &stop),
         }
     }
@@ -278,7 +281,7 @@ impl<'a> Stage<'a> {
         &self,
         n_shards: usize,
         workers: usize,
-        before: &BTreeMap<String, Arc<Vec<RecordBatch>>>,
+        before: &BTreeMap<String, Content>,
         kept: &BTreeSet<String>,
         books: &mut Books,
     ) -> Result<FromShards, Vec<Diagnostic>> {
@@ -299,8 +302,8 @@ impl<'a> Stage<'a> {
                         .and_then(|program| {
                             let worker = Worker::new(&program)?;
                             worker.references(self)?;
-                            for (name, batches) in before {
-                                worker.put(name, Content::Batches(Arc::clone(batches)));
+                            for (name, rows) in before {
+                                worker.put(name, rows.clone());
                             }
                             loop {
                                 let shard = next.fetch_add(1, Ordering::Relaxed);
@@ -430,7 +433,7 @@ impl<'p> Worker<'p> {
             None => Vec::new(),
         };
         let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
-        self.put(dataset, Content::Batches(Arc::new(batches)));
+        self.put(dataset, Rows::new(batches).map_err(|e| unreadable(&e))?);
         Ok(n_rows)
     }
 
@@ -464,13 +467,14 @@ impl<'p> Worker<'p> {
         }
         for view in self.program.views.iter().filter(|v| v.place == Place::Local) {
             self.put(&view.name, Content::Empty);
-            match self.collect(&view.compiled.physical, stage.progress) {
-                Ok(batches) => {
-                    if kept.contains(&view.name) {
-                        result.views.push((view.name.clone(), batches.clone()));
-                    }
-                    self.put(&view.name, Content::Batches(Arc::new(batches)));
+            let made = self.collect(&view.compiled.physical, stage.progress).and_then(|batches| {
+                if kept.contains(&view.name) {
+                    result.views.push((view.name.clone(), batches.iter().map(compact).collect()));
                 }
+                Ok(Rows::new(batches)?)
+            });
+            match made {
+                Ok(rows) => self.put(&view.name, rows),
                 Err(stop) => result.broken_views.push((view.name.clone(), stop)),
             }
         }
@@ -505,13 +509,19 @@ impl<'p> Worker<'p> {
             Err(_) => return Err(Stop::Failed(panicked())),
         };
         if harvest.has_candidates() && !rule.counters.is_empty() {
-            rule.slot.put(Content::Batches(Arc::new(harvest.remaining.clone())));
+            rule.slot.put(Rows::new(harvest.remaining.clone())?);
             for counter in &rule.counters {
                 harvest.counters.push(self.collect(&counter.physical, stage.progress)?);
             }
             rule.slot.put(Content::Empty);
         }
         Ok(harvest)
+    }
+
+    /// The rows of a view, to be kept: nothing but the rows themselves stays in memory.
+    fn rows(&self, plan: &Arc<dyn ExecutionPlan>, progress: &dyn RunProgress) -> Result<Content, Stop> {
+        let batches = self.collect(plan, progress)?;
+        Ok(Rows::new(batches.iter().map(compact).collect())?)
     }
 
     /// Executes a plan from a clean state; panics and cancellation are errors.
@@ -540,6 +550,14 @@ impl<'p> Worker<'p> {
             Err(_) => Err(Stop::Failed(panicked())),
         }
     }
+}
+
+fn unreadable(error: &DataFusionError) -> Diagnostic {
+    Diagnostic::error(
+        "MC701",
+        format!("数据无法装入内存：{error}"),
+        format!("the rows cannot be held: {error}"),
+    )
 }
 
 fn is_dataset(library: &Library, name: &str) -> bool {

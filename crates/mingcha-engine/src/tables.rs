@@ -3,10 +3,11 @@
 //! (`mingcha_intake::Tables`) and nothing of rules.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Int32Type, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
@@ -21,11 +22,16 @@ use datafusion::physical_plan::execution_plan::{
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::stream;
+use futures::{TryStreamExt, stream};
 use mingcha_intake::{Part, Tables};
+
+use crate::person::{Lookup, PersonIndex, pieces};
 
 /// Rows handed on at a time.
 const BATCH_ROWS: usize = 8192;
+
+/// Bytes of text that may be held for nothing.
+const HELD: usize = 4096;
 
 /// What a table holds at the moment.
 #[derive(Clone, Default)]
@@ -33,10 +39,34 @@ pub(crate) enum Content {
     /// Nothing.
     #[default]
     Empty,
-    /// Batches in memory; they may hold any superset of the columns asked for, found by name.
-    Batches(Arc<Vec<RecordBatch>>),
+    /// Rows in memory; they may hold any superset of the columns asked for, found by name.
+    Rows(Arc<Rows>),
     /// The whole dataset, read part by part when it is scanned.
     Whole(Arc<dyn Tables>),
+}
+
+/// Rows in memory, as one batch, and their index by person, made when it is first asked for.
+pub(crate) struct Rows {
+    batch: RecordBatch,
+    index: OnceLock<Option<PersonIndex>>,
+}
+
+impl Rows {
+    /// The rows of `batches`, which have one schema; without batches a table of no rows.
+    pub(crate) fn new(mut batches: Vec<RecordBatch>) -> Result<Content> {
+        let batch = match (batches.len(), batches.first()) {
+            (_, None) => return Ok(Content::Empty),
+            (1, _) => batches.swap_remove(0),
+            (_, Some(first)) => concat_batches(&first.schema(), &batches)?,
+        };
+        // A text column comes with a buffer per page; every slice and filter would count references to all of them.
+        Ok(Content::Rows(Arc::new(Self { batch: compact(&batch), index: OnceLock::new() })))
+    }
+
+    fn index(&self) -> Option<&PersonIndex> {
+        let persons = || self.batch.column_by_name("pid")?.as_primitive_opt::<Int32Type>();
+        self.index.get_or_init(|| PersonIndex::of(persons()?)).as_ref()
+    }
 }
 
 /// A table whose content can be swapped between executions of a plan.
@@ -98,18 +128,45 @@ impl TableProvider for SlotTable {
             schema,
             estimate: self.estimate,
             content: Arc::clone(&self.content),
+            lookups: Vec::new(),
             properties: Arc::new(properties),
         }))
     }
 }
 
 /// The leaf of a plan: reads the slot when executed.
-struct SlotScan {
+#[derive(Clone)]
+pub(crate) struct SlotScan {
     name: String,
     schema: SchemaRef,
     estimate: Option<usize>,
     content: Arc<RwLock<Content>>,
+    /// Which persons' rows are wanted.
+    lookups: Vec<Lookup>,
     properties: Arc<PlanProperties>,
+}
+
+impl SlotScan {
+    /// The scan, reading only the rows that `lookup` asks for.
+    pub(crate) fn with_lookup(&self, lookup: Lookup) -> Self {
+        let mut scan = self.clone();
+        scan.lookups.push(lookup);
+        scan
+    }
+
+    /// Rows in memory, or those of them that are looked up.
+    fn in_memory(&self, rows: &Rows) -> Result<Vec<RecordBatch>> {
+        let batch = select(&rows.batch, &self.schema)?;
+        if self.lookups.is_empty() {
+            return Ok(slices(batch).collect());
+        }
+        match Lookup::rows(&self.lookups, &batch, rows.index()) {
+            Some(wanted) => {
+                pieces(&wanted, BATCH_ROWS).map(|at| Ok(take_record_batch(&batch, &at)?)).collect()
+            }
+            None => Ok(slices(batch).collect()),
+        }
+    }
 }
 
 impl fmt::Debug for SlotScan {
@@ -121,7 +178,8 @@ impl fmt::Debug for SlotScan {
 impl DisplayAs for SlotScan {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<&str> = self.schema.fields().iter().map(|c| c.name().as_str()).collect();
-        write!(f, "SlotScan: {} [{}]", self.name, columns.join(", "))
+        let lookup = if self.lookups.is_empty() { "" } else { ", by person" };
+        write!(f, "SlotScan: {} [{}]{lookup}", self.name, columns.join(", "))
     }
 }
 
@@ -165,10 +223,13 @@ impl ExecutionPlan for SlotScan {
         let schema = Arc::clone(&self.schema);
         match content {
             Content::Empty => Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::empty()))),
-            Content::Batches(batches) => {
-                let pieces = batches.iter().map(|b| select(b, &schema)).collect::<Result<Vec<_>>>()?;
-                let slices = pieces.into_iter().flat_map(slices).map(Ok);
-                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(slices))))
+            Content::Rows(rows) => {
+                // Looked at when the first row is asked for: by then the persons of a look-up are known.
+                let scan = self.clone();
+                let read = async move {
+                    Ok::<_, DataFusionError>(stream::iter(scan.in_memory(&rows)?.into_iter().map(Ok)))
+                };
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(read).try_flatten())))
             }
             Content::Whole(tables) => {
                 let (name, wanted) = (self.name.clone(), Arc::clone(&schema));
@@ -229,11 +290,31 @@ fn select(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
                 .ok_or_else(|| DataFusionError::Internal(format!("column {} was not loaded", f.name())))
         })
         .collect::<Result<Vec<_>>>()?;
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
-fn slices(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> {
+/// The same rows with text of their own: a text column that was filtered still holds all text that it was
+/// filtered from.
+pub(crate) fn compact(batch: &RecordBatch) -> RecordBatch {
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|c| match c.as_string_view_opt() {
+            Some(text)
+                if text.data_buffers().len() > 1 || text.data_buffers().iter().any(|b| b.len() > HELD) =>
+            {
+                Arc::new(text.gc()) as ArrayRef
+            }
+            _ => Arc::clone(c),
+        })
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options).unwrap_or_else(|_| batch.clone())
+}
+
+/// A batch in pieces of the usual size.
+pub(crate) fn slices(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> {
     let rows = batch.num_rows();
     (0..rows).step_by(BATCH_ROWS).map(move |from| batch.slice(from, BATCH_ROWS.min(rows - from)))
 }

@@ -1,0 +1,158 @@
+//! GROUP BY with a person among the keys: the groups of [`super::groups`], and DataFusion's own accumulators
+//! over them. Left to DataFusion: DISTINCT and ordered aggregates, grouping sets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::EmitTo;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+
+use super::groups::Groups;
+use super::window::condition;
+use super::{person_column, stream, with_children};
+
+/// The operator in place of a GROUP BY with a person; `None` where it does not fit.
+pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(grouped) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
+    let group = grouped.group_expr();
+    let input = grouped.input();
+    let by_person = group.expr().iter().any(|(e, _)| person_column(e, input.as_ref()).is_some());
+    let simple = |a: &Arc<AggregateFunctionExpr>| {
+        !a.is_distinct() && a.order_bys().is_empty() && a.groups_accumulator_supported()
+    };
+    let single = matches!(grouped.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
+    let fits = single
+        && by_person
+        && group.is_single()
+        && !group.has_grouping_set()
+        && grouped.limit_options().is_none()
+        && grouped.aggr_expr().iter().all(simple);
+    if !fits {
+        return Ok(None);
+    }
+    let schema = plan.schema();
+    Ok(Some(Arc::new(PersonGroupExec {
+        keys: group.expr().iter().map(|(e, _)| Arc::clone(e)).collect(),
+        aggregates: grouped.aggr_expr().iter().cloned().zip(grouped.filter_expr().iter().cloned()).collect(),
+        properties: stream::properties(&schema, None, input),
+        input: Arc::clone(input),
+        schema,
+    })))
+}
+
+/// The column of the input that becomes `column` of the output, if `plan` is this operator and that is a key.
+pub(super) fn group_column(plan: &dyn ExecutionPlan, column: usize) -> Option<usize> {
+    let own = plan.downcast_ref::<PersonGroupExec>()?;
+    own.keys.get(column)?.downcast_ref::<Column>().map(Column::index)
+}
+
+/// An aggregate, and the condition on the rows that it counts.
+type Aggregate = (Arc<AggregateFunctionExpr>, Option<Arc<dyn PhysicalExpr>>);
+
+struct PersonGroupExec {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    aggregates: Vec<Aggregate>,
+    input: Arc<dyn ExecutionPlan>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl fmt::Debug for PersonGroupExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonGroupExec")
+    }
+}
+
+impl DisplayAs for PersonGroupExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+        let aggregates: Vec<&str> = self.aggregates.iter().map(|(a, _)| a.name()).collect();
+        write!(f, "PersonGroupExec: by [{}], [{}]", keys.join(", "), aggregates.join(", "))
+    }
+}
+
+impl ExecutionPlan for PersonGroupExec {
+    fn name(&self) -> &'static str {
+        "PersonGroupExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self {
+            keys: self.keys.clone(),
+            aggregates: self.aggregates.clone(),
+            input: children.swap_remove(0),
+            schema: Arc::clone(&self.schema),
+            properties: Arc::clone(&self.properties),
+        }))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        with_children(self, children)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let (keys, aggregates) = (self.keys.clone(), self.aggregates.clone());
+        let schema = Arc::clone(&self.schema);
+        Ok(stream::run("PersonGroupExec", Arc::clone(&self.schema), input, &context, move |batch| {
+            grouped(&keys, &aggregates, &schema, &batch)
+        }))
+    }
+}
+
+fn grouped(
+    keys: &[Arc<dyn PhysicalExpr>],
+    aggregates: &[Aggregate],
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+) -> Result<RecordBatch> {
+    let evaluated =
+        |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> { e.evaluate(batch)?.into_array(batch.num_rows()) };
+    let keys = keys.iter().map(evaluated).collect::<Result<Vec<_>>>()?;
+    let groups = Groups::of(&keys)?;
+    let firsts: UInt32Array = (0..groups.len()).map(|g| groups.rows(g)[0]).collect::<Vec<_>>().into();
+    let mut columns = keys.iter().map(|k| Ok(take(k, &firsts, None)?)).collect::<Result<Vec<ArrayRef>>>()?;
+    let of_rows = if aggregates.is_empty() { Vec::new() } else { groups.of_rows() };
+    for (aggregate, filter) in aggregates {
+        let arguments = aggregate.expressions().iter().map(evaluated).collect::<Result<Vec<_>>>()?;
+        let filter = filter.as_ref().map(|f| condition(f, batch)).transpose()?;
+        let mut accumulator = aggregate.create_groups_accumulator()?;
+        accumulator.update_batch(&arguments, &of_rows, filter.as_ref(), groups.len())?;
+        columns.push(accumulator.evaluate(EmitTo::All)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
