@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use mingcha_rules::{Diagnostic, Library, LoadedRule, Place};
 
-use crate::context::Budget;
 use crate::gather;
 use crate::plan::Catalog;
 use crate::program::{Order, PieceFault, Program};
@@ -20,15 +19,7 @@ pub fn check_sql(library: &Library) -> Vec<Diagnostic> {
     let rules: BTreeSet<String> = library.rules.iter().map(|r| r.rule.id.clone()).collect();
     let none = BTreeMap::new();
     let day = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap_or(ANY_DAY);
-    let order = Order {
-        library,
-        rules: &rules,
-        tables: None,
-        as_of: day,
-        params: &none,
-        budget: Budget::default(),
-        plain_plans: false,
-    };
+    let order = Order { library, rules: &rules, tables: None, as_of: day, params: &none, plain_plans: false };
     let program = match Program::new(&order) {
         Ok(program) => program,
         Err(e) => {
@@ -77,7 +68,7 @@ fn rule_faults(loaded: &LoadedRule, program: &Program, day: NaiveDate) -> Vec<Pi
     if !faults.is_empty() {
         return faults;
     }
-    let grouping = Catalog::new(&[], None, &Budget::default())
+    let grouping = Catalog::new(&[], None)
         .map_err(|e| vec![PieceFault { path: "measures".to_owned(), fault: crate::plan::planning_fault(&e) }])
         .and_then(|mut catalog| gather::compile_grouping(&mut catalog, loaded, &plan.schema, day, None));
     match grouping {

@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, PeakRecordingPool, UnboundedMemoryPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::functions;
+use crate::tables::Scene;
 
 /// What one worker may use.
 #[derive(Debug, Clone, Default)]
@@ -25,13 +26,34 @@ pub(crate) struct Budget {
     pub spill_dir: Option<std::path::PathBuf>,
 }
 
-/// A session and its memory meter.
-pub(crate) struct Session {
-    pub ctx: SessionContext,
-    pub pool: Arc<dyn MemoryPool>,
+/// What one worker executes with: its own pool, and a meter on it.
+pub(crate) struct Workplace {
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    pool: Arc<dyn MemoryPool>,
 }
 
-impl Session {
+impl Workplace {
+    /// A place to execute plans of `session`, within `budget`.
+    pub(crate) fn new(session: &SessionContext, budget: &Budget) -> Result<Self> {
+        let inner: Arc<dyn MemoryPool> = match budget.memory {
+            Some(bytes) => Arc::new(FairSpillPool::new(bytes)),
+            None => Arc::new(UnboundedMemoryPool::default()),
+        };
+        let pool: Arc<dyn MemoryPool> = Arc::new(PeakRecordingPool::new(inner));
+        let mut runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool));
+        if let Some(dir) = budget.spill_dir.as_deref().map(Path::to_path_buf) {
+            runtime = runtime.with_temp_file_path(dir);
+        }
+        Ok(Self { config: session.copied_config(), runtime: runtime.build_arc()?, pool })
+    }
+
+    /// The context of one execution, in which plans find what the tables hold.
+    pub(crate) fn execution(&self, scene: Scene) -> Arc<TaskContext> {
+        let config = self.config.clone().with_extension(Arc::new(scene));
+        Arc::new(TaskContext::default().with_session_config(config).with_runtime(Arc::clone(&self.runtime)))
+    }
+
     /// Greatest number of bytes reserved since the last call.
     pub(crate) fn take_peak(&self) -> u64 {
         let Some(meter) = PeakRecordingPool::from_pool(self.pool.as_ref()) else { return 0 };
@@ -41,21 +63,9 @@ impl Session {
     }
 }
 
-/// Opens a session with one partition.
-pub(crate) fn open(budget: &Budget) -> Result<Session> {
-    let inner: Arc<dyn MemoryPool> = match budget.memory {
-        Some(bytes) => Arc::new(FairSpillPool::new(bytes)),
-        None => Arc::new(UnboundedMemoryPool::default()),
-    };
-    let pool: Arc<dyn MemoryPool> = Arc::new(PeakRecordingPool::new(inner));
-    let mut runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool));
-    if let Some(dir) = budget.spill_dir.as_deref().map(Path::to_path_buf) {
-        runtime = runtime.with_temp_file_path(dir);
-    }
-    let state = SessionStateBuilder::new_with_default_features()
-        .with_config(config())
-        .with_runtime_env(runtime.build_arc()?)
-        .build();
+/// Opens a session with one partition. Plans are made with it; they are executed at a [`Workplace`].
+pub(crate) fn open() -> SessionContext {
+    let state = SessionStateBuilder::new_with_default_features().with_config(config()).build();
     let allowed = |name: &str| functions::ALLOWED.contains(&name);
     let mut scalars: Vec<_> = state
         .scalar_functions()
@@ -80,8 +90,7 @@ pub(crate) fn open(budget: &Budget) -> Result<Session> {
         .with_table_functions(HashMap::new())
         .build();
     #[expect(clippy::disallowed_methods, reason = "the one place that opens sessions")]
-    let ctx = SessionContext::new_with_state(state);
-    Ok(Session { ctx, pool })
+    SessionContext::new_with_state(state)
 }
 
 fn config() -> SessionConfig {

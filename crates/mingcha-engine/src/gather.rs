@@ -18,13 +18,13 @@ use mingcha_rules::rule::{Scalar, Severity, SubjectType};
 use mingcha_rules::{EvidenceRow, Excused, Finding, LoadedRule, ParamValue, Text};
 use sha2::{Digest, Sha256};
 
-use crate::context::Budget;
+use crate::context::{Budget, Workplace};
 use crate::functions;
 use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
 use crate::program::{CANDIDATES, EXCLUSION, PieceFault, expression, is_text, with_as_of};
 use crate::sql::{self, SqlFault};
-use crate::tables::{Rows, compact};
+use crate::tables::{Rows, Scene, Slots, compact};
 
 /// Code under which candidates without a subject are counted.
 const NO_SUBJECT: &str = "X-NOID";
@@ -461,7 +461,7 @@ fn counter_rows(
 /// The figures, bands and grades of each group.
 fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>, SqlFault> {
     let fault = |e: &DataFusionError| plan::planning_fault(e);
-    let mut catalog = Catalog::new(&[], None, &Budget::default()).map_err(|e| fault(&e))?;
+    let mut catalog = Catalog::new(&[], None).map_err(|e| fault(&e))?;
     let compiled = compile_grouping(&mut catalog, task.loaded, &task.schema, task.as_of, task.params)
         .map_err(|faults| {
             faults
@@ -469,15 +469,14 @@ fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>,
                 .next()
                 .map_or_else(|| SqlFault::new("MC203", "分组语句有错", "the grouping is broken"), |f| f.fault)
         })?;
-    if let Some(table) = catalog.table(CANDIDATES) {
-        table.put(Rows::new(remaining.to_vec()).map_err(|e| plan::planning_fault(&e))?);
-    }
-    block_on(datafusion::physical_plan::collect(compiled.physical, catalog.session.ctx.task_ctx())).map_err(
-        |e| {
-            let text = plan::execution_text(&e);
-            SqlFault::new("MC203", text.zh, text.en)
-        },
-    )
+    let slots = Arc::new(Slots::default());
+    slots.put(CANDIDATES, Rows::new(remaining.to_vec()).map_err(|e| fault(&e))?);
+    let place = Workplace::new(&catalog.session, &Budget::default()).map_err(|e| fault(&e))?;
+    let context = place.execution(Scene::new(&slots));
+    block_on(datafusion::physical_plan::collect(compiled.physical, context)).map_err(|e| {
+        let text = plan::execution_text(&e);
+        SqlFault::new("MC203", text.zh, text.en)
+    })
 }
 
 /// Plans the grouping of a rule over the table `candidates`. Every fault names the part of the rule it is in.

@@ -276,7 +276,6 @@ fn subquery_trouble(plan: &LogicalPlan, tables: &TableSpread) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Budget;
     use crate::plan::{Catalog, compile};
     use crate::sql;
     use arrow::datatypes::{DataType, Field, Schema};
@@ -284,7 +283,7 @@ mod tests {
 
     /// `a` and `b` lie by person, `r` is the same in every shard.
     fn spread_of(text: &str) -> Spread {
-        let mut catalog = Catalog::new(&[], None, &Budget::default()).unwrap();
+        let mut catalog = Catalog::new(&[], None).unwrap();
         let column = |name: &str, ty: DataType| Field::new(name, ty, true);
         let person = Arc::new(Schema::new(vec![
             column("pid", DataType::Int32),

@@ -31,7 +31,7 @@ use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 
-pub(crate) use lookup::{Lookup, PersonIndex, pieces};
+pub(crate) use lookup::{Lookup, PersonIndex, PersonSets, pieces};
 
 /// The plan with the operators of this module where they fit. A plan that would not be sound with them (an
 /// order that somebody further up relies on) is given back as it was.

@@ -10,13 +10,14 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ExprSchema};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use futures::executor::block_on;
 use mingcha_intake::{Tables, builtin_schema, sql_schema};
 use mingcha_rules::{Contract, Diagnostic, Text};
 
-use crate::context::{self, Budget, Session};
+use crate::context;
 use crate::local::{self, Spread, TableSpread};
 use crate::person;
 use crate::sql::SqlFault;
@@ -27,20 +28,14 @@ pub(crate) const BUILTIN: &[&str] = &["persons", "rejects"];
 
 /// A session with its tables.
 pub(crate) struct Catalog {
-    pub session: Session,
-    tables: BTreeMap<String, Arc<SlotTable>>,
+    pub session: SessionContext,
     spread: TableSpread,
 }
 
 impl Catalog {
     /// A catalogue of the datasets of `contracts` and the built-in tables. `source` only serves estimates.
-    pub(crate) fn new(
-        contracts: &[Contract],
-        source: Option<&dyn Tables>,
-        budget: &Budget,
-    ) -> Result<Self, DataFusionError> {
-        let mut catalog =
-            Self { session: context::open(budget)?, tables: BTreeMap::new(), spread: BTreeMap::new() };
+    pub(crate) fn new(contracts: &[Contract], source: Option<&dyn Tables>) -> Result<Self, DataFusionError> {
+        let mut catalog = Self { session: context::open(), spread: BTreeMap::new() };
         let rows = |name: &str| usize::try_from(source?.rows(name)?).ok();
         let shards = source.map_or(1, |s| s.n_shards().max(1));
         for contract in contracts {
@@ -68,22 +63,15 @@ impl Catalog {
         schema: SchemaRef,
         spread: Option<&Spread>,
         estimate: Option<usize>,
-    ) -> Result<Arc<SlotTable>, DataFusionError> {
-        let table = Arc::new(SlotTable::new(name, schema, estimate));
-        self.session.ctx.deregister_table(name)?;
+    ) -> Result<(), DataFusionError> {
+        self.session.deregister_table(name)?;
         #[expect(clippy::disallowed_methods, reason = "the catalogue is where tables are registered")]
-        self.session.ctx.register_table(name, Arc::clone(&table) as _)?;
-        self.tables.insert(name.to_owned(), Arc::clone(&table));
+        self.session.register_table(name, Arc::new(SlotTable::new(name, schema, estimate)))?;
         match spread {
             Some(spread) => self.spread.insert(name.to_owned(), spread.clone()),
             None => self.spread.remove(name),
         };
-        Ok(table)
-    }
-
-    /// The table called `name`.
-    pub(crate) fn table(&self, name: &str) -> Option<&SlotTable> {
-        self.tables.get(name).map(Arc::as_ref)
+        Ok(())
     }
 }
 
@@ -103,7 +91,7 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Puts the operators for rows that lie by person into the plan of a local piece.
     pub(crate) fn by_person(&mut self, catalog: &Catalog) -> Result<(), DataFusionError> {
-        let state = catalog.session.ctx.state();
+        let state = catalog.session.state();
         self.physical = person::rewrite(&self.physical, state.config_options())?;
         Ok(())
     }
@@ -118,7 +106,7 @@ pub(crate) fn compile(
     statement: Statement,
     scope: Option<&BTreeSet<String>>,
 ) -> Result<Compiled, Vec<SqlFault>> {
-    let state = catalog.session.ctx.state();
+    let state = catalog.session.state();
     let plan = block_on(state.statement_to_plan(DfStatement::Statement(Box::new(statement))))
         .map_err(|e| vec![planning_fault(&e)])?;
     let analysed = state

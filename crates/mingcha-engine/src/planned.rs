@@ -6,7 +6,6 @@ use std::sync::Arc;
 use mingcha_intake::Tables;
 use mingcha_rules::{Diagnostic, Library, Text};
 
-use crate::context::Budget;
 use crate::program::{Order, Place, Program};
 use crate::report::RunOptions;
 use crate::run::{Judgement, judge_input};
@@ -62,7 +61,6 @@ pub fn plan(
         tables: Some(tables.as_ref()),
         as_of: options.as_of,
         params: &options.params,
-        budget: Budget::default(),
         plain_plans: options.plain_plans,
     };
     let program = Program::new(&order).map_err(|e| {

@@ -1,5 +1,5 @@
 //! The rules of a run, compiled: which views and rules there are, in which order, on which rows they work.
-//! Every worker compiles the same library into its own session, so that plans never cross threads.
+//! Compiled once: plans hold nothing of an execution, all workers share them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,13 +12,11 @@ use mingcha_rules::library::{LoadedRule, LoadedView};
 use mingcha_rules::rule::Scalar;
 use mingcha_rules::{Library, ParamValue};
 
-use crate::context::Budget;
 use crate::functions;
 use crate::gather;
 use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
 use crate::sql::{self, Scope, SqlFault};
-use crate::tables::SlotTable;
 
 /// Name under which a rule's own candidates stand while its counter-evidence is gathered.
 pub(crate) const CANDIDATES: &str = "candidates";
@@ -36,6 +34,18 @@ pub(crate) enum Place {
     After(String),
 }
 
+impl Place {
+    /// Once, before the shards.
+    pub(crate) fn is_before(&self) -> bool {
+        *self == Self::Before
+    }
+
+    /// Once, after the shards.
+    pub(crate) fn is_after(&self) -> bool {
+        matches!(self, Self::After(_))
+    }
+}
+
 /// A compiled view.
 pub(crate) struct ViewPlan {
     pub name: String,
@@ -50,8 +60,6 @@ pub(crate) struct RulePlan {
     pub candidates: Compiled,
     /// Columns of the candidates as the rule's SQL names them.
     pub schema: SchemaRef,
-    /// Where the candidates left stand while counter-evidence is gathered.
-    pub slot: Arc<SlotTable>,
     pub counters: Vec<Compiled>,
     pub place: Place,
     /// Views that it reads, directly or not.
@@ -87,7 +95,6 @@ pub(crate) struct Order<'a> {
     pub as_of: NaiveDate,
     /// Parameters set by the workspace: rule id -> name -> value.
     pub params: &'a BTreeMap<String, BTreeMap<String, Scalar>>,
-    pub budget: Budget,
     /// Leave DataFusion's plans as they are.
     pub plain_plans: bool,
 }
@@ -95,7 +102,7 @@ pub(crate) struct Order<'a> {
 impl Program {
     /// Compiles the rules of `order` and the views they need.
     pub(crate) fn new(order: &Order<'_>) -> Result<Self, datafusion::common::DataFusionError> {
-        let catalog = Catalog::new(&order.library.contracts, order.tables, &order.budget)?;
+        let catalog = Catalog::new(&order.library.contracts, order.tables)?;
         let mut program = Self {
             catalog,
             views: Vec::new(),
@@ -199,15 +206,13 @@ impl Program {
             with_as_of(loaded.effective_params(order.params.get(&rule.id).unwrap_or(&none)), order.as_of)
                 .map_err(at("params"))?;
         let scope: BTreeSet<String> = rule.inputs.keys().chain(&rule.views).cloned().collect();
-        let plain = self.piece(&loaded.sql, &scope, &params).map_err(at("sql"))?;
-        let mut candidates = self.with_exclusions(loaded, &scope, &params)?;
-        let spread = match &plain.spread {
-            Spread::Scattered(_) => Spread::Everywhere,
-            other => other.clone(),
-        };
-        let slot = self
-            .catalog
-            .define(CANDIDATES, Arc::clone(&plain.schema), Some(&spread), plain.estimate)
+        let mut candidates = self.with_exclusions(loaded, &scope, &params).map_err(|faults| {
+            // Alone, the SQL says better where its fault is.
+            self.piece(&loaded.sql, &scope, &params).map_err(at("sql")).err().unwrap_or(faults)
+        })?;
+        let (schema, spread) = own_part(&candidates);
+        self.catalog
+            .define(CANDIDATES, Arc::clone(&schema), Some(&spread), candidates.estimate)
             .map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
         let mut counter_scope = scope;
         counter_scope.insert(CANDIDATES.to_owned());
@@ -219,7 +224,7 @@ impl Program {
             );
         }
         let shapes: Vec<SchemaRef> = counters.iter().map(|c| Arc::clone(&c.schema)).collect();
-        let faults = gather::column_faults(loaded, &plain.schema, &shapes);
+        let faults = gather::column_faults(loaded, &schema, &shapes);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -234,15 +239,7 @@ impl Program {
                 compiled.by_person(&self.catalog).map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
             }
         }
-        Ok(RulePlan {
-            id: rule.id.clone(),
-            schema: plain.schema,
-            candidates,
-            slot,
-            counters,
-            place,
-            views: needed,
-        })
+        Ok(RulePlan { id: rule.id.clone(), schema, candidates, counters, place, views: needed })
     }
 
     /// Parses, lints, binds and plans one piece of SQL.
@@ -283,8 +280,12 @@ impl Program {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let inner =
-            sql::parse(&loaded.sql).map_err(|fault| vec![PieceFault { path: "sql".to_owned(), fault }])?;
+        let of_sql = |fault| vec![PieceFault { path: "sql".to_owned(), fault }];
+        let inner = sql::parse(&loaded.sql).map_err(of_sql)?;
+        let faults = sql::lint(&inner, &Scope { tables: scope, params });
+        if !faults.is_empty() {
+            return Err(faults.into_iter().flat_map(of_sql).collect());
+        }
         let mut statement = sql::parse(&format!("SELECT c.*{columns} FROM ({inner}) AS c"))
             .map_err(|fault| vec![PieceFault { path: "exclusions".to_owned(), fault }])?;
         sql::bind(&mut statement, params);
@@ -312,6 +313,17 @@ impl Program {
             }
         }
     }
+}
+
+/// What the rule's own SQL gives: the columns before those of the exclusions, and how its rows lie.
+fn own_part(candidates: &Compiled) -> (SchemaRef, Spread) {
+    let fields = candidates.schema.fields().iter();
+    let own: Vec<_> = fields.filter(|f| !f.name().starts_with(EXCLUSION)).cloned().collect();
+    let spread = match &candidates.spread {
+        Spread::Scattered(_) => Spread::Everywhere,
+        other => other.clone(),
+    };
+    (Arc::new(arrow::datatypes::Schema::new(own)), spread)
 }
 
 impl RulePlan {

@@ -22,12 +22,12 @@ use mingcha_intake::{Part, Tables};
 use mingcha_rules::rule::{Input, Status};
 use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
 
-use crate::context::Budget;
+use crate::context::{Budget, Workplace};
 use crate::gather::{self, Harvest};
 use crate::plan::{self, BUILTIN};
-use crate::program::{Order, Place, Program, RulePlan};
+use crate::program::{CANDIDATES, Order, Place, Program, RulePlan, ViewPlan};
 use crate::report::{RunOptions, RunProgress, RunReport};
-use crate::tables::{Content, Rows, compact};
+use crate::tables::{Content, Rows, Scene, Slots, compact};
 
 /// Share of the memory limit that plans may reserve; the rest is for what no pool sees.
 const POOL_SHARE: f64 = 0.6;
@@ -59,7 +59,7 @@ pub fn run(
             format!("the engine cannot start: {e}"),
         )]
     };
-    let workers = options.threads.clamp(1, tables.n_shards().max(1));
+    let workers = workers_of(options);
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -74,11 +74,9 @@ pub fn run(
         as_of: options.as_of,
         params: &options.params,
         plain_plans: options.plain_plans,
-        budget: Budget { memory: pool.map(|p| p / workers), spill_dir: options.spill_dir.clone() },
     };
-    // What runs alone, before and after the shards, may use the whole pool.
-    let alone = Order { budget: Budget { memory: pool, ..order.budget.clone() }, ..order };
-    let program = Program::new(&alone).map_err(|e| internal(&e))?;
+    let budget = Budget { memory: pool.map(|p| p / workers), spill_dir: options.spill_dir.clone() };
+    let program = Program::new(&order).map_err(|e| internal(&e))?;
     for (id, faults) in &program.broken {
         let reasons: Vec<&crate::sql::SqlFault> = faults.iter().map(|f| &f.fault).collect();
         if let Some(first) = reasons.first() {
@@ -87,7 +85,7 @@ pub fn run(
     }
     books.place(&program, tables.as_ref());
     books.announce(progress);
-    let stage = Stage { tables, library, options, progress, order: &order };
+    let stage = Stage { tables, library, options, progress, program: &program, budget: &budget };
     let local: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place == Place::Local).collect();
     let later: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place != Place::Local).collect();
     let kept_views = views_kept_for(&program, &later);
@@ -95,64 +93,22 @@ pub fn run(
     let shards = if local.is_empty() && kept_views.is_empty() { 0 } else { tables.n_shards() + 1 };
     progress.begin((shards * local.len().max(1) + later.len()) as u64);
 
-    let session = Worker::new(&program)?;
-    let mut before: BTreeMap<String, Content> = BTreeMap::new();
-    session.everything(&stage);
-    for view in program.views.iter().filter(|v| v.place == Place::Before) {
-        match session.rows(&view.compiled.physical, progress) {
-            Ok(rows) => {
-                session.put(&view.name, rows.clone());
-                before.insert(view.name.clone(), rows);
-            }
-            Err(stop) => books.fail_readers(&program, &view.name, &stop),
-        }
-    }
+    let everything = stage.everything();
+    let before = stage.views(Place::is_before, &everything, &mut books)?;
     let (mut harvests, views) = stage.shards(shards, workers, &before, &kept_views, &mut books)?;
     for (name, batches) in views {
         match Rows::new(batches) {
-            Ok(rows) => session.put(&name, rows),
+            Ok(rows) => everything.put(&name, rows),
             Err(error) => books.fail_readers(&program, &name, &error.into()),
         }
     }
-    for view in program.views.iter().filter(|v| matches!(v.place, Place::After(_))) {
-        match session.rows(&view.compiled.physical, progress) {
-            Ok(rows) => session.put(&view.name, rows),
-            Err(stop) => books.fail_readers(&program, &view.name, &stop),
-        }
-    }
-    for rule in later {
-        if books.is_open(&rule.id) && !progress.cancelled() {
-            let started = Instant::now();
-            let result = session.harvest(&stage, rule);
-            books.worked(&rule.id, started.elapsed(), program.catalog.session.take_peak());
-            match result {
-                Ok(harvest) => harvests.entry(rule.id.clone()).or_default().push(harvest),
-                Err(stop) => books.stop(&rule.id, &stop),
-            }
-        }
-        progress.advance(1);
-    }
+    stage.views(Place::is_after, &everything, &mut books)?;
+    stage.later(later, &everything, &mut harvests, &mut books)?;
     if progress.cancelled() {
         return Ok(RunReport { cancelled: true, ..RunReport::default() });
     }
     let mut report = RunReport::default();
-    for plan in &program.rules {
-        if !books.is_open(&plan.id) {
-            continue;
-        }
-        let Some(loaded) = library.rule(&plan.id) else { continue };
-        let started = Instant::now();
-        let harvest = Harvest::join(harvests.remove(&plan.id).unwrap_or_default());
-        let gathered =
-            catch_unwind(AssertUnwindSafe(|| gather::findings(&stage.gathering(loaded, plan), harvest)));
-        books.worked(&plan.id, started.elapsed(), 0);
-        match gathered {
-            Ok(Ok(gathered)) => books.settle(loaded, plan, gathered, tables.n_persons(), &mut report),
-            Ok(Err(fault)) => books.fail(&plan.id, Text { zh: fault.zh, en: fault.en }),
-            Err(_) => books.fail(&plan.id, panicked()),
-        }
-        books.announce(progress);
-    }
+    stage.gather(harvests, workers, &mut books, &mut report);
     report.findings.sort_by(|a, b| {
         (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
     });
@@ -251,7 +207,8 @@ struct Stage<'a> {
     library: &'a Library,
     options: &'a RunOptions,
     progress: &'a dyn RunProgress,
-    order: &'a Order<'a>,
+    program: &'a Program,
+    budget: &'a Budget,
 }
 
 /// What the shards gave: by rule the harvests in order of shard, and the rows of views that are needed again.
@@ -276,6 +233,108 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The tables, every dataset to be read whole.
+    fn everything(&self) -> Arc<Slots> {
+        let slots = Slots::default();
+        let names = self.library.contracts.iter().map(|c| c.name.as_str()).chain(BUILTIN.iter().copied());
+        for name in names.filter(|name| self.tables.rows(name).is_some()) {
+            slots.put(name, Content::Whole(Arc::clone(self.tables)));
+        }
+        Arc::new(slots)
+    }
+
+    /// Makes the views of one place over everything, several at a time, and puts them among the tables.
+    fn views(
+        &self,
+        place: fn(&Place) -> bool,
+        everything: &Arc<Slots>,
+        books: &mut Books,
+    ) -> Result<BTreeMap<String, Content>, Vec<Diagnostic>> {
+        let mut waiting: Vec<&ViewPlan> = self.program.views.iter().filter(|v| place(&v.place)).collect();
+        let mut made = BTreeMap::new();
+        while !waiting.is_empty() {
+            let names: BTreeSet<&String> = waiting.iter().map(|v| &v.name).collect();
+            let reads_waiting = |v: &&ViewPlan| v.compiled.columns.keys().any(|name| names.contains(name));
+            let (later, now): (Vec<_>, Vec<_>) = waiting.into_iter().partition(reads_waiting);
+            let results = in_parallel(workers_of(self.options), now, |view| {
+                let worker = Worker::new(self.program, self.budget, Arc::clone(everything))?;
+                Ok::<_, Vec<Diagnostic>>((view, worker.rows(&view.compiled.physical, self.progress)))
+            });
+            for result in results {
+                match result? {
+                    (view, Ok(rows)) => {
+                        everything.put(&view.name, rows.clone());
+                        made.insert(view.name.clone(), rows);
+                    }
+                    (view, Err(stop)) => books.fail_readers(self.program, &view.name, &stop),
+                }
+            }
+            waiting = later;
+        }
+        Ok(made)
+    }
+
+    /// Runs the rules that need everything at once, several at a time.
+    fn later(
+        &self,
+        rules: Vec<&RulePlan>,
+        everything: &Arc<Slots>,
+        harvests: &mut BTreeMap<String, Vec<Harvest>>,
+        books: &mut Books,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let open: Vec<&RulePlan> = rules.into_iter().filter(|r| books.is_open(&r.id)).collect();
+        let results = in_parallel(workers_of(self.options), open, |rule| {
+            // Each rule has candidates of its own among the tables.
+            let worker = Worker::new(self.program, self.budget, Arc::new(everything.copy()))?;
+            let started = Instant::now();
+            let harvest = worker.harvest(self, rule);
+            self.progress.advance(1);
+            Ok::<_, Vec<Diagnostic>>((rule, harvest, started.elapsed(), worker.place.take_peak()))
+        });
+        for result in results {
+            let (rule, harvest, spent, peak) = result?;
+            books.worked(&rule.id, spent, peak);
+            match harvest {
+                Ok(harvest) => harvests.entry(rule.id.clone()).or_default().push(harvest),
+                Err(stop) => books.stop(&rule.id, &stop),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes findings of what the rules left, several rules at a time, and enters them in order of rule.
+    fn gather(
+        &self,
+        harvests: BTreeMap<String, Vec<Harvest>>,
+        workers: usize,
+        books: &mut Books,
+        report: &mut RunReport,
+    ) {
+        type Waiting<'p> = (&'p RulePlan, &'p LoadedRule, Vec<Harvest>);
+        let mut harvests = harvests;
+        let open = self.program.rules.iter().filter(|plan| books.is_open(&plan.id));
+        let waiting: Vec<Waiting<'_>> = open
+            .filter_map(|plan| {
+                Some((plan, self.library.rule(&plan.id)?, harvests.remove(&plan.id).unwrap_or_default()))
+            })
+            .collect();
+        let gathered = in_parallel(workers, waiting, |(plan, loaded, parts)| {
+            let started = Instant::now();
+            let task = self.gathering(loaded, plan);
+            let found = catch_unwind(AssertUnwindSafe(|| gather::findings(&task, Harvest::join(parts))));
+            (plan, loaded, found, started.elapsed())
+        });
+        for (plan, loaded, found, spent) in gathered {
+            books.worked(&plan.id, spent, 0);
+            match found {
+                Ok(Ok(gathered)) => books.settle(loaded, plan, gathered, self.tables.n_persons(), report),
+                Ok(Err(fault)) => books.fail(&plan.id, Text { zh: fault.zh, en: fault.en }),
+                Err(_) => books.fail(&plan.id, panicked()),
+            }
+            books.announce(self.progress);
+        }
+    }
+
     /// Walks the shards with `workers` threads.
     fn shards(
         &self,
@@ -291,29 +350,22 @@ impl<'a> Stage<'a> {
         std::thread::scope(|scope| {
             for _ in 0..workers.min(n_shards) {
                 let worker = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, || {
-                    let worked = Program::new(self.order)
-                        .map_err(|e| {
-                            vec![Diagnostic::error(
-                                "MC701",
-                                format!("引擎无法启动：{e}"),
-                                format!("the engine cannot start: {e}"),
-                            )]
-                        })
-                        .and_then(|program| {
-                            let worker = Worker::new(&program)?;
-                            worker.references(self)?;
-                            for (name, rows) in before {
-                                worker.put(name, rows.clone());
+                    let work = || {
+                        let worker = Worker::new(self.program, self.budget, Arc::default())?;
+                        worker.references(self)?;
+                        for (name, rows) in before {
+                            worker.slots.put(name, rows.clone());
+                        }
+                        loop {
+                            let shard = next.fetch_add(1, Ordering::Relaxed);
+                            if shard >= n_shards || self.progress.cancelled() {
+                                return Ok(());
                             }
-                            loop {
-                                let shard = next.fetch_add(1, Ordering::Relaxed);
-                                if shard >= n_shards || self.progress.cancelled() {
-                                    return Ok(());
-                                }
-                                let result = worker.shard(self, shard, kept)?;
-                                results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-                            }
-                        });
+                            let result = worker.shard(self, shard, kept)?;
+                            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                        }
+                    };
+                    let worked: Result<(), Vec<Diagnostic>> = work();
                     if let Err(faults) = worked {
                         next.store(n_shards, Ordering::Relaxed);
                         troubles.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
@@ -364,23 +416,25 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// A thread's session, its plans, and the runtime they run on.
+/// What one thread has of its own: what the tables hold, its memory, and the runtime that plans run on.
 struct Worker<'p> {
     program: &'p Program,
+    slots: Arc<Slots>,
+    place: Workplace,
     runtime: tokio::runtime::Runtime,
     /// Columns to decode: dataset -> names.
     columns: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl<'p> Worker<'p> {
-    fn new(program: &'p Program) -> Result<Self, Vec<Diagnostic>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| {
-            vec![Diagnostic::error(
-                "MC701",
-                format!("引擎无法启动：{e}"),
-                format!("the engine cannot start: {e}"),
-            )]
-        })?;
+    fn new(program: &'p Program, budget: &Budget, slots: Arc<Slots>) -> Result<Self, Vec<Diagnostic>> {
+        let cannot = |e: &dyn std::fmt::Display| {
+            let (zh, en) = (format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"));
+            vec![Diagnostic::error("MC701", zh, en)]
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| cannot(&e))?;
+        let place = Workplace::new(&program.catalog.session, budget).map_err(|e| cannot(&e))?;
         let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
         let rules = program
@@ -393,21 +447,7 @@ impl<'p> Worker<'p> {
                 columns.entry(table.clone()).or_default().extend(names.iter().cloned());
             }
         }
-        Ok(Self { program, runtime, columns })
-    }
-
-    fn put(&self, table: &str, content: Content) {
-        if let Some(table) = self.program.catalog.table(table) {
-            table.put(content);
-        }
-    }
-
-    /// Lets every dataset be read whole.
-    fn everything(&self, stage: &Stage<'_>) {
-        let names = stage.library.contracts.iter().map(|c| c.name.as_str()).chain(BUILTIN.iter().copied());
-        for name in names.filter(|name| stage.tables.rows(name).is_some()) {
-            self.put(name, Content::Whole(Arc::clone(stage.tables)));
-        }
+        Ok(Self { program, slots, place, runtime, columns })
     }
 
     /// Loads the reference tables that shards need.
@@ -433,7 +473,7 @@ impl<'p> Worker<'p> {
             None => Vec::new(),
         };
         let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
-        self.put(dataset, Rows::new(batches).map_err(|e| unreadable(&e))?);
+        self.slots.put(dataset, Rows::new(batches).map_err(|e| unreadable(&e))?);
         Ok(n_rows)
     }
 
@@ -453,7 +493,7 @@ impl<'p> Worker<'p> {
         let mut n_rows = 0;
         for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && by_person(name)) {
             if without_person && name == "persons" {
-                self.put(name, Content::Empty);
+                self.slots.put(name, Content::Empty);
             } else {
                 n_rows += self.load(stage, name, part).map_err(|d| vec![d])?;
             }
@@ -466,7 +506,7 @@ impl<'p> Worker<'p> {
             return Ok(result);
         }
         for view in self.program.views.iter().filter(|v| v.place == Place::Local) {
-            self.put(&view.name, Content::Empty);
+            self.slots.put(&view.name, Content::Empty);
             let made = self.collect(&view.compiled.physical, stage.progress).and_then(|batches| {
                 if kept.contains(&view.name) {
                     result.views.push((view.name.clone(), batches.iter().map(compact).collect()));
@@ -474,7 +514,7 @@ impl<'p> Worker<'p> {
                 Ok(Rows::new(batches)?)
             });
             match made {
-                Ok(rows) => self.put(&view.name, rows),
+                Ok(rows) => self.slots.put(&view.name, rows),
                 Err(stop) => result.broken_views.push((view.name.clone(), stop)),
             }
         }
@@ -484,16 +524,11 @@ impl<'p> Worker<'p> {
             }
             let started = Instant::now();
             let harvest = self.harvest(stage, rule);
-            result.harvests.push((
-                rule.id.clone(),
-                harvest,
-                started.elapsed(),
-                self.program.catalog.session.take_peak(),
-            ));
+            result.harvests.push((rule.id.clone(), harvest, started.elapsed(), self.place.take_peak()));
             stage.progress.advance(1);
         }
         for name in self.columns.keys().filter(|name| by_person(name)) {
-            self.put(name, Content::Empty);
+            self.slots.put(name, Content::Empty);
         }
         Ok(result)
     }
@@ -509,11 +544,11 @@ impl<'p> Worker<'p> {
             Err(_) => return Err(Stop::Failed(panicked())),
         };
         if harvest.has_candidates() && !rule.counters.is_empty() {
-            rule.slot.put(Rows::new(harvest.remaining.clone())?);
+            self.slots.put(CANDIDATES, Rows::new(harvest.remaining.clone())?);
             for counter in &rule.counters {
                 harvest.counters.push(self.collect(&counter.physical, stage.progress)?);
             }
-            rule.slot.put(Content::Empty);
+            self.slots.put(CANDIDATES, Content::Empty);
         }
         Ok(harvest)
     }
@@ -531,7 +566,7 @@ impl<'p> Worker<'p> {
         progress: &dyn RunProgress,
     ) -> Result<Vec<RecordBatch>, Stop> {
         let plan = reset_plan_states(Arc::clone(plan))?;
-        let context = self.program.catalog.session.ctx.task_ctx();
+        let context = self.place.execution(Scene::new(&self.slots));
         let ran = catch_unwind(AssertUnwindSafe(|| {
             self.runtime.block_on(async {
                 let work = collect(plan, context);
@@ -550,6 +585,39 @@ impl<'p> Worker<'p> {
             Err(_) => Err(Stop::Failed(panicked())),
         }
     }
+}
+
+/// Threads that the options allow.
+fn workers_of(options: &RunOptions) -> usize {
+    options.threads.max(1)
+}
+
+/// `work` on every item, on up to `workers` threads; the results in the order of the items.
+fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let workers = workers.min(items.len());
+    if workers < 2 {
+        return items.into_iter().map(work).collect();
+    }
+    let waiting = Mutex::new(items.into_iter().enumerate());
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+    let one = || {
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((place, item)) = next else { return };
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            // Where no thread can be had, this one does the work.
+            let _ = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, one);
+        }
+        one();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn unreadable(error: &DataFusionError) -> Diagnostic {

@@ -1,7 +1,8 @@
-//! The tables that rules see: a schema that never changes and a content that is swapped shard by shard,
-//! so that a plan is made once and executed on every shard. Knows where content comes from
-//! (`mingcha_intake::Tables`) and nothing of rules.
+//! The tables that rules see: a schema that never changes and a content that each execution brings along, so that
+//! a plan is made once and executed on every shard, by several workers at a time. Knows where content comes
+//! from (`mingcha_intake::Tables`) and nothing of rules.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -25,7 +26,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::{TryStreamExt, stream};
 use mingcha_intake::{Part, Tables};
 
-use crate::person::{Lookup, PersonIndex, pieces};
+use crate::person::{Lookup, PersonIndex, PersonSets, pieces};
 
 /// Rows handed on at a time.
 const BATCH_ROWS: usize = 8192;
@@ -69,23 +70,58 @@ impl Rows {
     }
 }
 
-/// A table whose content can be swapped between executions of a plan.
+/// What the tables hold for one worker at the moment, by name.
+#[derive(Default)]
+pub(crate) struct Slots(RwLock<BTreeMap<String, Content>>);
+
+impl Slots {
+    /// Puts other content in place.
+    pub(crate) fn put(&self, table: &str, content: Content) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), content);
+    }
+
+    /// The same content, to be changed apart.
+    pub(crate) fn copy(&self) -> Self {
+        Self(RwLock::new(self.0.read().unwrap_or_else(PoisonError::into_inner).clone()))
+    }
+
+    fn get(&self, table: &str) -> Content {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned().unwrap_or_default()
+    }
+}
+
+/// What one execution of a plan knows: the content of the tables, and which persons the sides of its joins hold.
+pub(crate) struct Scene {
+    slots: Arc<Slots>,
+    pub persons: PersonSets,
+}
+
+impl Scene {
+    /// An execution over `slots`.
+    pub(crate) fn new(slots: &Arc<Slots>) -> Self {
+        Self { slots: Arc::clone(slots), persons: PersonSets::default() }
+    }
+
+    /// The scene that a plan is executed in.
+    pub(crate) fn of(context: &TaskContext) -> Result<Arc<Self>> {
+        context
+            .session_config()
+            .get_extension::<Self>()
+            .ok_or_else(|| DataFusionError::Internal("a plan was executed without tables".to_owned()))
+    }
+}
+
+/// A table without content of its own.
 pub(crate) struct SlotTable {
     name: String,
     schema: SchemaRef,
     /// Rows to expect, for the choice of build sides; absent: unknown.
     estimate: Option<usize>,
-    content: Arc<RwLock<Content>>,
 }
 
 impl SlotTable {
     pub(crate) fn new(name: &str, schema: SchemaRef, estimate: Option<usize>) -> Self {
-        Self { name: name.to_owned(), schema, estimate, content: Arc::default() }
-    }
-
-    /// Swaps the content.
-    pub(crate) fn put(&self, content: Content) {
-        *self.content.write().unwrap_or_else(PoisonError::into_inner) = content;
+        Self { name: name.to_owned(), schema, estimate }
     }
 }
 
@@ -127,7 +163,6 @@ impl TableProvider for SlotTable {
             name: self.name.clone(),
             schema,
             estimate: self.estimate,
-            content: Arc::clone(&self.content),
             lookups: Vec::new(),
             properties: Arc::new(properties),
         }))
@@ -140,7 +175,6 @@ pub(crate) struct SlotScan {
     name: String,
     schema: SchemaRef,
     estimate: Option<usize>,
-    content: Arc<RwLock<Content>>,
     /// Which persons' rows are wanted.
     lookups: Vec<Lookup>,
     properties: Arc<PlanProperties>,
@@ -155,12 +189,12 @@ impl SlotScan {
     }
 
     /// Rows in memory, or those of them that are looked up.
-    fn in_memory(&self, rows: &Rows) -> Result<Vec<RecordBatch>> {
+    fn in_memory(&self, rows: &Rows, sets: &PersonSets) -> Result<Vec<RecordBatch>> {
         let batch = select(&rows.batch, &self.schema)?;
         if self.lookups.is_empty() {
             return Ok(slices(batch).collect());
         }
-        match Lookup::rows(&self.lookups, &batch, rows.index()) {
+        match sets.rows(&self.lookups, &batch, rows.index()) {
             Some(wanted) => {
                 pieces(&wanted, BATCH_ROWS).map(|at| Ok(take_record_batch(&batch, &at)?)).collect()
             }
@@ -218,8 +252,9 @@ impl ExecutionPlan for SlotScan {
         Ok(self)
     }
 
-    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let content = self.content.read().unwrap_or_else(PoisonError::into_inner).clone();
+    fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let scene = Scene::of(&context)?;
+        let content = scene.slots.get(&self.name);
         let schema = Arc::clone(&self.schema);
         match content {
             Content::Empty => Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::empty()))),
@@ -227,7 +262,9 @@ impl ExecutionPlan for SlotScan {
                 // Looked at when the first row is asked for: by then the persons of a look-up are known.
                 let scan = self.clone();
                 let read = async move {
-                    Ok::<_, DataFusionError>(stream::iter(scan.in_memory(&rows)?.into_iter().map(Ok)))
+                    Ok::<_, DataFusionError>(stream::iter(
+                        scan.in_memory(&rows, &scene.persons)?.into_iter().map(Ok),
+                    ))
                 };
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(read).try_flatten())))
             }

@@ -1,11 +1,12 @@
 //! GROUP BY with a person among the keys: the groups of [`super::groups`], and DataFusion's own accumulators
-//! over them. Left to DataFusion: DISTINCT and ordered aggregates, grouping sets.
+//! over them. `count(DISTINCT x)` is counted here: DataFusion keeps a set for every group, which took ten times
+//! as long as the rest of a rule. Left to DataFusion: other DISTINCT and ordered aggregates, grouping sets.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{not, nullif, take};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -29,7 +30,8 @@ pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
     let input = grouped.input();
     let by_person = group.expr().iter().any(|(e, _)| person_column(e, input.as_ref()).is_some());
     let simple = |a: &Arc<AggregateFunctionExpr>| {
-        !a.is_distinct() && a.order_bys().is_empty() && a.groups_accumulator_supported()
+        a.order_bys().is_empty()
+            && (counts_distinct(a) || (!a.is_distinct() && a.groups_accumulator_supported()))
     };
     let single = matches!(grouped.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
     let fits = single
@@ -149,10 +151,43 @@ fn grouped(
     for (aggregate, filter) in aggregates {
         let arguments = aggregate.expressions().iter().map(evaluated).collect::<Result<Vec<_>>>()?;
         let filter = filter.as_ref().map(|f| condition(f, batch)).transpose()?;
+        if counts_distinct(aggregate) {
+            columns.push(distinct(&keys, &arguments[0], filter.as_ref(), &of_rows, groups.len())?);
+            continue;
+        }
         let mut accumulator = aggregate.create_groups_accumulator()?;
         accumulator.update_batch(&arguments, &of_rows, filter.as_ref(), groups.len())?;
         columns.push(accumulator.evaluate(EmitTo::All)?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn counts_distinct(aggregate: &AggregateFunctionExpr) -> bool {
+    aggregate.is_distinct() && aggregate.fun().name() == "count" && aggregate.expressions().len() == 1
+}
+
+/// How many different values, NULL apart, each group has among the rows that the filter leaves.
+fn distinct(
+    keys: &[ArrayRef],
+    values: &ArrayRef,
+    filter: Option<&BooleanArray>,
+    of_rows: &[usize],
+    n_groups: usize,
+) -> Result<ArrayRef> {
+    let counted = match filter {
+        Some(filter) => nullif(values, &not(filter)?)?,
+        None => Arc::clone(values),
+    };
+    let nulls = counted.logical_nulls();
+    let keys: Vec<ArrayRef> = keys.iter().cloned().chain([counted]).collect();
+    let finer = Groups::of(&keys)?;
+    let mut counts = vec![0_i64; n_groups];
+    for group in 0..finer.len() {
+        let row = finer.rows(group)[0] as usize;
+        if nulls.as_ref().is_none_or(|n| n.is_valid(row)) {
+            counts[of_rows[row]] += 1;
+        }
+    }
+    Ok(Arc::new(Int64Array::from(counts)))
 }

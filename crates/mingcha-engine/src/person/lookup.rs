@@ -6,6 +6,7 @@
 //! other side as their person can be followed: through filters, projections, groups and windows by person, and
 //! joins on the person. [`restricted`] is the whole list; whatever is not on it is read whole, as before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +29,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 
 use super::{aggregate, exists, person_column, window, with_children};
-use crate::tables::SlotScan;
+use crate::tables::{Scene, SlotScan};
 
 /// More persons than this are not kept: the other side is read whole then.
 const MOST_PERSONS: usize = 1 << 20;
@@ -71,31 +72,41 @@ impl PersonIndex {
     }
 }
 
-/// The persons that one side of a join holds, once that side is made.
+/// Stands, in a plan, for the persons that one side of a join holds. What they are is known by the execution.
+type SetKey = Arc<u8>;
+
+/// The persons that the sides of joins hold, in one execution of a plan. A side is in it once it is made.
 #[derive(Debug, Default)]
-struct PersonSet(Mutex<Option<Arc<Vec<i32>>>>);
+pub(crate) struct PersonSets(Mutex<BTreeMap<usize, Arc<Vec<i32>>>>);
 
 /// On a table scan: read only these persons' rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Lookup {
     /// Column of the scan that holds the person.
     column: usize,
-    set: Arc<PersonSet>,
+    set: SetKey,
 }
 
-impl Lookup {
-    fn persons(&self) -> Option<Arc<Vec<i32>>> {
-        self.set.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl PersonSets {
+    fn put(&self, key: &SetKey, persons: Vec<i32>) {
+        let key = Arc::as_ptr(key) as usize;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(persons));
+    }
+
+    fn get(&self, key: &SetKey) -> Option<Arc<Vec<i32>>> {
+        let key = Arc::as_ptr(key) as usize;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
     /// The rows of `batch` (all rows of a table, in the scan's columns) that `lookups` leave. The smallest set
     /// of persons is asked; the join looks at the rest anyway. `None`: read it whole.
     pub(crate) fn rows(
-        lookups: &[Self],
+        &self,
+        lookups: &[Lookup],
         batch: &RecordBatch,
         index: Option<&PersonIndex>,
     ) -> Option<Vec<u32>> {
-        let known = lookups.iter().filter_map(|l| Some((l.column, l.persons()?)));
+        let known = lookups.iter().filter_map(|l| Some((l.column, self.get(&l.set)?)));
         let (column, persons) = known.min_by_key(|(_, p)| p.len())?;
         let all = batch.num_rows();
         if let Some(index) = index {
@@ -105,14 +116,14 @@ impl Lookup {
         }
         let column = batch.column(column).as_primitive_opt::<Int32Type>()?;
         let (first, last) = (*persons.first().unwrap_or(&0), *persons.last().unwrap_or(&-1));
-        let mut holds = vec![false; usize::try_from(i64::from(last) - i64::from(first) + 1).ok()?];
+        let place = |p: i32| usize::try_from(i64::from(p) - i64::from(first)).ok();
+        let mut holds = vec![false; place(last).map_or(0, |at| at + 1)];
         for person in persons.iter() {
-            holds[(i64::from(*person) - i64::from(first)) as usize] = true;
+            if let Some(at) = place(*person) {
+                holds[at] = true;
+            }
         }
-        let wanted = |p: i32| {
-            usize::try_from(i64::from(p) - i64::from(first)).ok().and_then(|at| holds.get(at).copied())
-                == Some(true)
-        };
+        let wanted = |p: i32| place(p).and_then(|at| holds.get(at).copied()) == Some(true);
         Some(
             (0_u32..).zip(column.iter()).filter(|(_, p)| p.is_some_and(wanted)).map(|(row, _)| row).collect(),
         )
@@ -165,7 +176,7 @@ pub(super) fn publish(
     to: &Arc<dyn ExecutionPlan>,
     to_column: usize,
 ) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>)>> {
-    let set = Arc::new(PersonSet::default());
+    let set = SetKey::default();
     let Some(restricted) = restricted(to, to_column, &set)? else { return Ok(None) };
     let publisher = PersonSetExec { input: Arc::clone(from), column: from_column, set };
     Ok(Some((Arc::new(publisher), restricted)))
@@ -184,7 +195,7 @@ fn person_keys(join: &HashJoinExec) -> Option<(usize, usize)> {
 fn restricted(
     plan: &Arc<dyn ExecutionPlan>,
     column: usize,
-    set: &Arc<PersonSet>,
+    set: &SetKey,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(scan) = plan.downcast_ref::<SlotScan>() {
         let by_pid = scan.schema().field(column).name() == "pid";
@@ -292,7 +303,7 @@ fn join_columns(join: &HashJoinExec, column: usize) -> [Option<usize>; 2] {
 fn through(
     plan: &Arc<dyn ExecutionPlan>,
     columns: &[Option<usize>],
-    set: &Arc<PersonSet>,
+    set: &SetKey,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut any = false;
     let mut children = Vec::new();
@@ -311,7 +322,7 @@ fn through(
 struct PersonSetExec {
     input: Arc<dyn ExecutionPlan>,
     column: usize,
-    set: Arc<PersonSet>,
+    set: SetKey,
 }
 
 impl fmt::Debug for PersonSetExec {
@@ -366,9 +377,7 @@ impl ExecutionPlan for PersonSetExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let set = Arc::clone(&self.set);
-        // What an earlier execution said is not true of this one.
-        *set.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let (set, scene) = (Arc::clone(&self.set), Scene::of(&context)?);
         let schema: SchemaRef = self.input.schema();
         let column = self.column;
         let mut input = self.input.execute(partition, context)?;
@@ -387,7 +396,7 @@ impl ExecutionPlan for PersonSetExec {
                     if let Some(mut all) = persons.take() {
                         all.sort_unstable();
                         all.dedup();
-                        *set.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(all));
+                        scene.persons.put(&set, all);
                     }
                 }
                 std::task::Poll::Pending => {}
