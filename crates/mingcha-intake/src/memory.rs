@@ -19,7 +19,7 @@ use crate::fault::nearest;
 use crate::rejects::{self, ROW_REJECTED, Reject, VALUE_DROPPED};
 use crate::schema::{CODE, ID_NUMBER, IS_LATEST, PID, SRC, builtin_schema, sql_schema};
 use crate::shards::{self, Helpers, Index, Links, Newest};
-use crate::store::{no_such_part, pick};
+use crate::store::{no_such_part, of_persons, pick};
 use crate::tables::{Part, RowLocator, Tables, file_and_row};
 use crate::typing::Typer;
 
@@ -121,13 +121,29 @@ impl Tables for MemoryTables {
         }
     }
 
+    fn shard_persons(&self, shard: usize) -> Option<(i32, i32)> {
+        (shard == 0).then(|| (0, self.persons.num_rows() as i32))
+    }
+
+    fn part_rows(&self, dataset: &str, shard: usize) -> Option<u64> {
+        self.part(dataset, Part::Shard(shard)).ok().map(|b| b.num_rows() as u64)
+    }
+
+    fn part_digest(&self, _dataset: &str, _part: Part) -> Option<String> {
+        None
+    }
+
     fn read(&self, dataset: &str, part: Part, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic> {
-        let batch = self.part(dataset, part)?;
-        let wanted = pick(dataset, &batch.schema(), columns)?;
-        let picked: Vec<ArrayRef> = columns.iter().filter_map(|c| batch.column_by_name(c)).cloned().collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let batch = RecordBatch::try_new_with_options(wanted, picked, &options).map_err(|e| unfit(&e))?;
-        Ok(vec![batch])
+        if let Part::Slice { shard, from, to } = part {
+            let inside = self.shard_persons(shard).is_some_and(|r| r.0 <= from && from <= to && to <= r.1);
+            if !inside {
+                return Err(no_such_part(dataset, part));
+            }
+            let all = self.part(dataset, Part::Shard(shard))?;
+            let rows = of_persons(all, &(from..to)).unwrap_or_else(|| all.slice(0, 0));
+            return Ok(vec![chosen(dataset, &rows, columns)?]);
+        }
+        chosen(dataset, self.part(dataset, part)?, columns).map(|b| vec![b])
     }
 
     fn locate(&self, src: i64) -> Option<RowLocator> {
@@ -145,6 +161,14 @@ impl Tables for MemoryTables {
     fn extract_date(&self, dataset: &str) -> Option<NaiveDate> {
         self.as_of.filter(|_| self.datasets.contains_key(dataset))
     }
+}
+
+/// The columns asked for.
+fn chosen(dataset: &str, batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch, Diagnostic> {
+    let wanted = pick(dataset, &batch.schema(), columns)?;
+    let picked: Vec<ArrayRef> = columns.iter().filter_map(|c| batch.column_by_name(c)).cloned().collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(wanted, picked, &options).map_err(|e| unfit(&e))
 }
 
 fn unknown_names(

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -17,8 +19,9 @@ use chrono::NaiveDate;
 use mingcha_rules::{Contract, Diagnostic};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::ChunkReader;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -34,6 +37,9 @@ const KEPT_NUMBERS: usize = 4;
 /// Rows of a batch: large, because a shard is decoded as a whole.
 const BATCH_ROWS: usize = 1 << 16;
 
+/// Rows between two persons that are remembered of a shard that is read slice by slice.
+const SAMPLE_ROWS: usize = 4096;
+
 /// A prepared store on disk. Cheap to share; files are read when asked for.
 #[derive(Debug)]
 pub struct Store {
@@ -45,6 +51,8 @@ pub struct Store {
     trusted: Mutex<BTreeSet<String>>,
     /// The numbers of the shards asked for last, the newest first.
     numbers: Mutex<Vec<(usize, Arc<Numbers>)>>,
+    /// Of files read slice by slice: the person of every [`SAMPLE_ROWS`]th row.
+    samples: Mutex<BTreeMap<String, Arc<Vec<i32>>>>,
 }
 
 /// The identity numbers of one shard, in order of person.
@@ -72,7 +80,15 @@ impl Store {
         for name in ["persons", "rejects"] {
             schemas.extend(builtin_schema(name).map(|s| (name.to_owned(), s)));
         }
-        Ok(Self { path, manifest, contracts, schemas, trusted: Mutex::default(), numbers: Mutex::default() })
+        Ok(Self {
+            path,
+            manifest,
+            contracts,
+            schemas,
+            trusted: Mutex::default(),
+            numbers: Mutex::default(),
+            samples: Mutex::default(),
+        })
     }
 
     /// What the store holds.
@@ -120,19 +136,38 @@ impl Store {
         Some((i32::try_from(entry.pid_from).ok()?, i32::try_from(entry.pid_to).ok()?))
     }
 
-    /// Compares a file with the manifest, and gives its bytes where that was needed.
-    fn trust(&self, file: &StoreFile) -> Result<Option<Bytes>, Diagnostic> {
-        if self.trusted.lock().is_ok_and(|t| t.contains(&file.path)) {
-            return Ok(None);
-        }
-        let path = self.path.join(&file.path);
-        let bytes = fs::read(&path).map_err(|e| fault::damaged(&path, &e))?;
-        if hex(&Sha256::digest(&bytes)) != file.sha256 {
-            return Err(fault::damaged(&path, &"SHA-256"));
+    fn is_trusted(&self, file: &StoreFile) -> bool {
+        self.trusted.lock().is_ok_and(|t| t.contains(&file.path))
+    }
+
+    fn compare(&self, file: &StoreFile, digest: &[u8]) -> Result<(), Diagnostic> {
+        if hex(digest) != file.sha256 {
+            return Err(fault::damaged(&self.path.join(&file.path), &"SHA-256"));
         }
         if let Ok(mut trusted) = self.trusted.lock() {
             trusted.insert(file.path.clone());
         }
+        Ok(())
+    }
+
+    /// Compares a file with the manifest, without holding more than a buffer of it.
+    fn trust(&self, file: &StoreFile) -> Result<(), Diagnostic> {
+        if self.is_trusted(file) {
+            return Ok(());
+        }
+        let path = self.path.join(&file.path);
+        let digest = digest_of(&path).map_err(|e| fault::damaged(&path, &e))?;
+        self.compare(file, &digest)
+    }
+
+    /// Compares a file with the manifest, and gives its bytes where that was needed.
+    fn trusted_bytes(&self, file: &StoreFile) -> Result<Option<Bytes>, Diagnostic> {
+        if self.is_trusted(file) {
+            return Ok(None);
+        }
+        let path = self.path.join(&file.path);
+        let bytes = fs::read(&path).map_err(|e| fault::damaged(&path, &e))?;
+        self.compare(file, &Sha256::digest(&bytes))?;
         Ok(Some(Bytes::from(bytes)))
     }
 
@@ -171,13 +206,78 @@ impl Store {
     /// Decodes columns of one file, in the file's order of columns.
     fn decode(&self, file: &StoreFile, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic> {
         let path = self.path.join(&file.path);
-        fault::guarded(&file.path, || match self.trust(file)? {
-            Some(bytes) => decode(bytes, columns).map_err(|e| fault::damaged(&path, &e)),
-            None => {
-                let file = File::open(&path).map_err(|e| fault::damaged(&path, &e))?;
-                decode(file, columns).map_err(|e| fault::damaged(&path, &e))
+        let damaged = |e: &dyn std::fmt::Display| fault::damaged(&path, e);
+        let mut out = Vec::new();
+        fault::guarded(&file.path, || {
+            let mut keep = |batch| out.push(batch);
+            match self.trusted_bytes(file)? {
+                Some(bytes) => decode(bytes, columns, None, &mut keep).map_err(|e| damaged(&e)),
+                None => {
+                    let file = File::open(&path).map_err(|e| damaged(&e))?;
+                    decode(file, columns, None, &mut keep).map_err(|e| damaged(&e))
+                }
             }
+        })?;
+        Ok(out)
+    }
+
+    /// Decodes columns of some rows of one file, batch by batch; nothing else of it is held.
+    fn decode_rows(
+        &self,
+        file: &StoreFile,
+        columns: &[&str],
+        rows: Range<usize>,
+        each: &mut dyn FnMut(RecordBatch),
+    ) -> Result<(), Diagnostic> {
+        let path = self.path.join(&file.path);
+        let damaged = |e: &dyn std::fmt::Display| fault::damaged(&path, e);
+        fault::guarded(&file.path, || {
+            self.trust(file)?;
+            let reader = File::open(&path).map_err(|e| damaged(&e))?;
+            decode(reader, columns, Some(rows), each).map_err(|e| damaged(&e))
         })
+    }
+
+    /// The person of every [`SAMPLE_ROWS`]th row of a file that is sorted by person.
+    fn samples(&self, file: &StoreFile) -> Result<Arc<Vec<i32>>, Diagnostic> {
+        if let Ok(known) = self.samples.lock()
+            && let Some(found) = known.get(&file.path)
+        {
+            return Ok(Arc::clone(found));
+        }
+        let (mut out, mut next) = (Vec::new(), 0usize);
+        let rows = 0..usize::try_from(file.rows).unwrap_or(usize::MAX);
+        self.decode_rows(file, &[PID], rows, &mut |batch| {
+            let pids = batch.column(0).as_primitive::<Int32Type>().values();
+            out.extend(pids.iter().skip(next).step_by(SAMPLE_ROWS));
+            let taken = pids.len().saturating_sub(next).div_ceil(SAMPLE_ROWS);
+            next = next + taken * SAMPLE_ROWS - pids.len();
+        })?;
+        let out = Arc::new(out);
+        if let Ok(mut known) = self.samples.lock() {
+            known.insert(file.path.clone(), Arc::clone(&out));
+        }
+        Ok(out)
+    }
+
+    /// The rows of some persons: of the whole shard, without holding more of it than these and a few rows more.
+    fn decode_slice(
+        &self,
+        file: &StoreFile,
+        columns: &[&str],
+        persons: &Range<i32>,
+    ) -> Result<Vec<RecordBatch>, Diagnostic> {
+        let samples = self.samples(file)?;
+        let all = usize::try_from(file.rows).unwrap_or(usize::MAX);
+        // The rows of a person may begin up to one sample before the first sample of that person.
+        let first = samples.partition_point(|pid| *pid < persons.start).saturating_sub(1) * SAMPLE_ROWS;
+        let last = (samples.partition_point(|pid| *pid < persons.end) * SAMPLE_ROWS).min(all);
+        let mut out = Vec::new();
+        if persons.is_empty() || first >= last {
+            return Ok(out);
+        }
+        self.decode_rows(file, columns, first..last, &mut |batch| out.extend(of_persons(&batch, persons)))?;
+        Ok(out)
     }
 
     fn file(&self, dataset: &str, part: Part) -> Result<&StoreFile, Diagnostic> {
@@ -185,6 +285,14 @@ impl Store {
         let found = match (dataset, part) {
             ("persons", Part::Shard(i)) => m.person_files.get(i),
             ("rejects", Part::Whole) => Some(&m.rejects),
+            (_, Part::Slice { shard, from, to }) => {
+                let inside = self.range(shard).is_some_and(|r| r.0 <= from && from <= to && to <= r.1);
+                return if inside {
+                    self.file(dataset, Part::Shard(shard))
+                } else {
+                    Err(no_such_part(dataset, part))
+                };
+            }
             (_, Part::Unassigned) => m.datasets.get(dataset).and_then(|d| d.unassigned.as_ref()),
             (_, part) => {
                 let whole = self.contract(dataset).is_some_and(|c| c.person.is_none());
@@ -254,6 +362,21 @@ impl Tables for Store {
         }
     }
 
+    fn shard_persons(&self, shard: usize) -> Option<(i32, i32)> {
+        self.range(shard)
+    }
+
+    fn part_rows(&self, dataset: &str, shard: usize) -> Option<u64> {
+        self.file(dataset, Part::Shard(shard)).ok().map(|f| f.rows)
+    }
+
+    fn part_digest(&self, dataset: &str, part: Part) -> Option<String> {
+        match part {
+            Part::Slice { .. } => None,
+            part => self.file(dataset, part).ok().map(|f| f.sha256.clone()),
+        }
+    }
+
     fn read(&self, dataset: &str, part: Part, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic> {
         let schema = self.schemas.get(dataset).ok_or_else(|| no_such_part(dataset, part))?;
         let file = self.file(dataset, part)?;
@@ -264,9 +387,25 @@ impl Tables for Store {
         if with_number && !physical.contains(&PID) {
             physical.push(PID);
         }
-        let batches = self.decode(file, &physical)?;
+        let batches = match part {
+            Part::Slice { from, to, .. } => {
+                if !physical.contains(&PID) {
+                    physical.push(PID);
+                }
+                self.decode_slice(file, &physical, &(from..to))?
+            }
+            _ => self.decode(file, &physical)?,
+        };
         let numbers = match (with_number, part) {
             (true, Part::Shard(shard)) => Some(self.numbers(shard)?),
+            (true, Part::Slice { from, to, .. }) => {
+                let persons = self.file("persons", part)?;
+                // As many as the persons of the slice; they are not kept.
+                let batches = self.decode_slice(persons, &[PID, ID_NUMBER], &(from..to))?;
+                let number = |b: &RecordBatch| b.project(&[1]).map_err(|e| fault::damaged(&self.path, &e));
+                let batches = batches.iter().map(number).collect::<Result<_, _>>()?;
+                Some(Arc::new(Numbers { from, batches }))
+            }
             _ => None,
         };
         let path = self.path.join(&file.path);
@@ -370,23 +509,61 @@ fn number_column(pids: &Int32Array, numbers: Option<&Numbers>) -> arrow::array::
     out.finish()
 }
 
-/// Decodes columns, with text as string views.
-fn decode(reader: impl ChunkReader + 'static, columns: &[&str]) -> Result<Vec<RecordBatch>, String> {
-    let plain = ArrowReaderMetadata::load(&reader, ArrowReaderOptions::new()).map_err(|e| e.to_string())?;
+/// Decodes columns of all rows or of some, with text as string views.
+fn decode(
+    reader: impl ChunkReader + 'static,
+    columns: &[&str],
+    rows: Option<Range<usize>>,
+    each: &mut dyn FnMut(RecordBatch),
+) -> Result<(), String> {
+    // Pages that hold none of the rows are not even read; for all rows the index would be read in vain.
+    let pages = if rows.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+    let plain = ArrowReaderMetadata::load(&reader, ArrowReaderOptions::new().with_page_index_policy(pages))
+        .map_err(|e| e.to_string())?;
     let options = ArrowReaderOptions::new().with_schema(Arc::new(viewed_schema(plain.schema())));
     let metadata =
         ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(|e| e.to_string())?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, metadata);
+    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(reader, metadata);
     let mut leaves = Vec::with_capacity(columns.len());
     for column in columns {
         let (index, _) =
             builder.schema().fields().find(column).ok_or_else(|| format!("no column {column}"))?;
         leaves.push(index);
     }
+    if let Some(rows) = rows {
+        let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let rows = rows.start.min(all)..rows.end.min(all);
+        builder = builder.with_row_selection(RowSelection::from_consecutive_ranges([rows].into_iter(), all));
+    }
     let mask = ProjectionMask::roots(builder.parquet_schema(), leaves);
     let reader =
         builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|e| e.to_string())?;
-    reader.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())
+    for batch in reader {
+        each(batch.map_err(|e| e.to_string())?);
+    }
+    Ok(())
+}
+
+/// The rows of some persons of a batch that is sorted by person; `None`: there are none.
+pub(crate) fn of_persons(batch: &RecordBatch, persons: &Range<i32>) -> Option<RecordBatch> {
+    let pids = batch.column_by_name(PID)?.as_primitive::<Int32Type>().values();
+    let first = pids.partition_point(|pid| *pid < persons.start);
+    let last = pids.partition_point(|pid| *pid < persons.end);
+    (first < last).then(|| batch.slice(first, last - first))
+}
+
+/// SHA-256 of a file, streamed.
+pub(crate) fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 18];
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(hash.finalize().into());
+        }
+        hash.update(&buffer[..n]);
+    }
 }
 
 fn viewed_schema(schema: &Schema) -> Schema {

@@ -22,6 +22,17 @@ pub trait Tables: Send + Sync {
     /// Rows of a dataset, or of `persons` and `rejects`. `None`: the dataset was not delivered.
     fn rows(&self, dataset: &str) -> Option<u64>;
 
+    /// The persons of a shard, from and to (exclusive). `None`: no such shard.
+    fn shard_persons(&self, shard: usize) -> Option<(i32, i32)>;
+
+    /// Rows of a person dataset, or of `persons`, in one shard. `None`: the dataset was not delivered, holds no
+    /// persons, or there is no such shard.
+    fn part_rows(&self, dataset: &str, shard: usize) -> Option<u64>;
+
+    /// SHA-256 (hexadecimal) of the file behind a part: the same digest, the same rows. `None`: there is no such
+    /// part, or it is no file of its own (a [`Part::Slice`], or data in memory).
+    fn part_digest(&self, dataset: &str, part: Part) -> Option<String>;
+
     /// One part of a dataset, with the columns of [`sql_schema`](crate::schema::sql_schema) (or
     /// [`builtin_schema`](crate::schema::builtin_schema)) that are asked for, in the order asked. Persons come
     /// in shards; `rejects` and datasets without persons are [`Part::Whole`]. Always at least one batch.
@@ -54,6 +65,15 @@ pub trait Tables: Send + Sync {
 pub enum Part {
     /// The rows of the persons of one shard, sorted by `pid`, `src`.
     Shard(usize),
+    /// The rows of the persons `from..to` of one shard, sorted like the shard: for shards too large to be held.
+    Slice {
+        /// The shard that all of these persons are in.
+        shard: usize,
+        /// First person.
+        from: i32,
+        /// One past the last person.
+        to: i32,
+    },
     /// The rows of a person dataset that lead to no person, sorted by `src`.
     Unassigned,
     /// A dataset without persons, sorted by `src`; or `rejects`, in order of file.

@@ -245,6 +245,111 @@ fn reasons(store: &Store) -> Vec<(String, String, String)> {
 
 // ---------------------------------------------------------------- the store
 
+/// Every way to cut the persons of a shard into pieces of `step`, put together again.
+fn slices(
+    tables: &dyn Tables,
+    dataset: &str,
+    shard: usize,
+    step: i32,
+    columns: &[&str],
+) -> Vec<Vec<Option<String>>> {
+    let (first, end) = tables.shard_persons(shard).unwrap();
+    let mut out = Vec::new();
+    let mut from = first;
+    while from < end {
+        let to = (from + step).min(end);
+        out.extend(dump(tables, dataset, Part::Slice { shard, from, to }, columns));
+        from = to;
+    }
+    out
+}
+
+#[test]
+fn the_slices_of_a_shard_put_together_are_the_shard() {
+    // One person has more rows than two samples of the row offsets, another one begins right behind.
+    let mut given = rows(300);
+    let busy = given[20].clone();
+    given.extend((0..9_000).map(|i| {
+        let mut row = busy.clone();
+        row[8] = format!("7{i:015}");
+        row
+    }));
+    let cards = delimited(&["卡号", "身份证号"], &[vec!["A".into(), person(3)]], ",");
+    let rides =
+        delimited(&["卡号", "线路"], &[vec!["A".into(), "1".into()], vec!["Z".into(), "2".into()]], ",");
+    let world = World::new()
+        .with("payments.csv", payments(&given))
+        .with("cards.csv", cards)
+        .with("rides.csv", rides)
+        .with(
+            "coverage.csv",
+            delimited(&["行政区划", "年月"], &[vec!["880101".into(), "202501".into()]], ","),
+        );
+    for shards in [1, 3, 7] {
+        prepare(&PrepareOptions { shards: Some(shards), ..world.options() }, &Quiet).unwrap();
+        let store = world.open();
+        for shard in 0..shards {
+            for (dataset, columns) in [
+                ("payments", &["id_number", "src", "amount", "account_no", "month"][..]),
+                ("payments", &["pid", "name"][..]),
+                ("cards", &["card_no", "id_number"][..]),
+                ("rides", &["line", "id_number"][..]),
+                ("persons", &["pid", "id_number", "id_birth_date"][..]),
+            ] {
+                let whole = dump(&store, dataset, Part::Shard(shard), columns);
+                assert_eq!(store.part_rows(dataset, shard), Some(whole.len() as u64));
+                for step in [1, 2, 5, 1_000] {
+                    assert_eq!(
+                        slices(&store, dataset, shard, step, columns),
+                        whole,
+                        "{dataset} {shard} {step}"
+                    );
+                }
+            }
+            // Rows can be counted without a column.
+            let (from, to) = store.shard_persons(shard).unwrap();
+            let counted = store.read("payments", Part::Slice { shard, from, to }, &[]).unwrap();
+            let counted: usize = counted.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(store.part_rows("payments", shard), Some(counted as u64));
+            for at in [from, to] {
+                let none = store.read("payments", Part::Slice { shard, from: at, to: at }, &["src"]).unwrap();
+                assert_eq!((none.len(), none[0].num_rows()), (1, 0), "an empty slice has one empty batch");
+            }
+            for (from, to) in [(from - 1, to), (from, to + 1), (to, from)] {
+                let outside = store.read("payments", Part::Slice { shard, from, to }, &["src"]);
+                assert_eq!(outside.unwrap_err().code, "MC708");
+            }
+        }
+        let none = Part::Slice { shard: shards, from: 0, to: 0 };
+        assert_eq!(store.read("payments", none, &["src"]).unwrap_err().code, "MC708");
+        let none = Part::Slice { shard: 0, from: 0, to: 0 };
+        assert_eq!(store.read("coverage", none, &["src"]).unwrap_err().code, "MC708");
+        assert_eq!((store.shard_persons(shards), store.part_rows("payments", shards)), (None, None));
+        assert_eq!((store.part_rows("coverage", 0), store.part_rows("nothing", 0)), (None, None));
+        assert_eq!(store.part_digest("payments", none), None);
+        for (dataset, part) in
+            [("payments", Part::Shard(0)), ("rides", Part::Unassigned), ("coverage", Part::Whole)]
+        {
+            let entry = &store.manifest().datasets[dataset];
+            let file =
+                if part == Part::Unassigned { entry.unassigned.as_ref().unwrap() } else { &entry.files[0] };
+            assert_eq!(store.part_digest(dataset, part).as_ref(), Some(&file.sha256));
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_refused_slice_by_slice_too() {
+    let world = World::new().with("payments.csv", payments(&rows(60)));
+    world.run();
+    let path = world.store().join("payments/0000.parquet");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let slice = Part::Slice { shard: 0, from: 0, to: 1 };
+    assert_eq!(world.open().read("payments", slice, &["amount"]).unwrap_err().code, "MC705");
+}
+
 #[test]
 fn rows_in_are_rows_stored_plus_rows_rejected_and_every_row_is_found_again() {
     let mut given = rows(60);
@@ -1375,6 +1480,14 @@ fn an_example_is_typed_like_a_delivery() {
         (tables.rows("payments"), tables.rows("certificates"), tables.rows("nothing")),
         (Some(2), Some(0), None)
     );
+    for (dataset, columns) in [("payments", &["id_number", "amount"][..]), ("persons", &["id_number"][..])] {
+        let whole = dump(&tables, dataset, Part::Shard(0), columns);
+        assert_eq!(slices(&tables, dataset, 0, 1, columns), whole);
+        assert_eq!(tables.part_rows(dataset, 0), Some(whole.len() as u64));
+        assert_eq!(tables.part_digest(dataset, Part::Shard(0)), None);
+    }
+    let outside = Part::Slice { shard: 0, from: 0, to: 1_000 };
+    assert_eq!(tables.read("payments", outside, &["src"]).unwrap_err().code, "MC708");
     let found = dump(&tables, "payments", Part::Shard(0), &["pid", "id_number", "month", "amount"]);
     assert_eq!(found[0][0].as_deref(), Some("0"));
     assert!(found.iter().any(|r| r[1].as_ref() == Some(&q) && r[3].as_deref() == Some("1000.00")));
