@@ -226,23 +226,52 @@ fn a_folder_that_is_not_there_and_a_store_that_is_none_are_named() {
 }
 
 #[test]
+fn a_second_preparation_says_what_it_read_and_what_it_took_over() {
+    let dir = extracts(&[
+        ("pension_payees.csv", PAYEES.as_bytes()),
+        ("transit_rides.csv", b"card_no,tap_time\nA,2026-01-01 08:00:00\n"),
+    ]);
+    let lines = |args: &[&str]| -> Vec<String> {
+        let told =
+            mingcha(dir.path(), &[&["prepare", "--data", "data", "--store", "store"], args].concat()).well();
+        let known = |l: &&str| {
+            ["pension", "transit", "read", "读取"].iter().any(|w| l.contains(w)) && !l.contains("rows in")
+        };
+        let words = |l: &str| l.split_whitespace().collect::<Vec<_>>().join(" ");
+        told.out.lines().filter(known).map(words).collect()
+    };
+    let both = ["pension_payees 1 1 0 0 not given read", "transit_rides 1 1 0 1 not given read"];
+    assert_eq!(lines(&[]), both);
+    fs::write(dir.path().join("data/transit_rides.csv"), "card_no,tap_time\nB,2026-01-01 08:00:00\n")
+        .unwrap();
+    let one = ["pension_payees 1 1 0 0 not given unchanged", both[1]];
+    assert_eq!(lines(&[]), one);
+    assert_eq!(
+        lines(&["--lang", "zh"]),
+        ["pension_payees 1 1 0 0 未注明 未变，沿用", "transit_rides 1 1 0 1 未注明 未变，沿用"]
+    );
+    assert_eq!(lines(&["--full"]), [both[0], both[1], "everything was read again, as asked"]);
+    assert_eq!(lines(&["--full", "--lang", "zh"])[2], "按要求全部重新读取");
+}
+
+#[test]
 fn a_store_of_another_version_is_refused() {
     let dir = extracts(&[("pension_payees.csv", PAYEES.as_bytes())]);
     mingcha(dir.path(), &["prepare", "--data", "data", "--store", "store"]).well();
     let manifest = dir.path().join("store/manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    let changed = text.replacen("\"version\": 1", "\"version\": 99", 1);
-    assert_ne!(text, changed, "the manifest has no version 1");
+    let changed = text.replacen("\"version\": 2", "\"version\": 99", 1);
+    assert_ne!(text, changed, "the manifest has no version 2");
     fs::write(&manifest, changed).unwrap();
     assert_snapshot!(mingcha(dir.path(), &["verify", "--store", "store", "--lang", "zh"]).all(), @r"
     exit 4
-    错误[MC702]: 需要版本 1 的数据仓，实际为版本 99
+    错误[MC702]: 需要版本 2 的数据仓，实际为版本 99
     --> store
     建议: 用本程序重新执行 mingcha prepare
     ");
     assert_snapshot!(mingcha(dir.path(), &["verify", "--store", "store"]).all(), @r"
     exit 4
-    error[MC702]: wanted a store of version 1, got version 99
+    error[MC702]: wanted a store of version 2, got version 99
     --> store
     help: run `mingcha prepare` again with this program
     ");

@@ -204,8 +204,10 @@ pub(crate) struct RulesNew {
 pub(crate) struct Prepare {
     #[arg(long, value_name = "DIR", help = say("原始数据目录", "folder of the extracts"))]
     pub(crate) data: Option<PathBuf>,
-    #[arg(long, value_name = "DIR", help = say("数据仓目录；成功后替换原有的", "the store; replaced when everything went well"))]
+    #[arg(long, value_name = "DIR", help = say("数据仓目录；成功后替换原有的，未变的数据集沿用", "the store; replaced when everything went well, unchanged datasets are taken over from it"))]
     pub(crate) store: Option<PathBuf>,
+    #[arg(long, help = say("全部重新读取，不沿用原有的数据仓", "read everything again and take nothing over from the store that is there"))]
+    pub(crate) full: bool,
     #[command(flatten)]
     pub(crate) intake: Intake,
     #[command(flatten)]

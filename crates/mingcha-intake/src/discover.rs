@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use mingcha_rules::{Contract, Diagnostic};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::nearest;
 use crate::options::{FileMapping, PrepareOptions};
@@ -38,7 +38,7 @@ pub(crate) struct Found {
 }
 
 /// Days of a delivery.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dates {
     /// Extract date.

@@ -11,6 +11,7 @@
 
 mod batch;
 mod discover;
+mod earlier;
 mod fault;
 mod headings;
 pub mod identity;

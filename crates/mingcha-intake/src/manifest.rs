@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use mingcha_rules::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 /// The version of the store's layout that this build writes and reads.
-pub const STORE_VERSION: u32 = 1;
+pub const STORE_VERSION: u32 = 2;
 
 /// The word that tells a store from any other folder with a `manifest.json`.
 pub(crate) const STORE_FORMAT: &str = "mingcha-store";
@@ -21,8 +22,17 @@ pub struct Manifest {
     pub version: u32,
     /// Version of the build that wrote it.
     pub written_by: String,
+    /// Hash of the code that wrote it: only the same code builds upon a store.
+    pub build: String,
     /// Persons in the index.
     pub persons: u64,
+    /// First person of every run of ascending identity numbers, from 0. A store that was built upon has one run
+    /// more for each time that persons were added.
+    pub person_runs: Vec<u32>,
+    /// Persons that a shard was meant to have when the persons were last cut into shards.
+    pub shard_persons: u64,
+    /// Number of shards that was asked for.
+    pub shards_asked: Option<usize>,
     /// The contracts, as they were.
     pub contracts: Vec<serde_json::Value>,
     /// SHA-256 of each contract, by dataset.
@@ -37,15 +47,15 @@ pub struct Manifest {
     pub person_files: Vec<StoreFile>,
     /// The rejects.
     pub rejects: StoreFile,
-    /// The rejects as text, for a spreadsheet. `None`: written by an older build.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejects_csv: Option<StoreFile>,
+    /// The rejects as text, for a spreadsheet.
+    pub rejects_csv: StoreFile,
 }
 
 /// One input file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputFile {
-    /// Number, from 1; the upper bits of `src`.
+    /// Number, the upper bits of `src`: the place of the dataset among the contracts, then that of the file in the
+    /// dataset. So a dataset keeps its numbers whatever comes and goes beside it.
     pub id: u32,
     /// Dataset it belongs to.
     pub dataset: String,
@@ -70,8 +80,9 @@ pub struct InputFile {
     /// Rows without any value.
     pub rows_blank: u64,
     /// Columns of the contract that the file lacks.
-    #[serde(default)]
     pub missing_columns: Vec<String>,
+    /// What was said about it when it was read.
+    pub notes: Vec<Diagnostic>,
     /// Extract date of this file, where it carries one.
     pub as_of: Option<NaiveDate>,
     /// First day it covers, where it says so.
@@ -83,6 +94,11 @@ pub struct InputFile {
 /// One dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetEntry {
+    /// SHA-256 of everything that its rows follow from: files, contract, days, options. The same recipe in the
+    /// same build gives the same rows.
+    pub recipe: String,
+    /// What its rows take in memory while they are split.
+    pub weight: u64,
     /// Rows of all files, blank ones not counted: always `rows_stored + rows_rejected`.
     pub rows_in: u64,
     /// Rows stored.

@@ -29,6 +29,8 @@ pub struct PrepareOptions {
     pub memory_bytes: u64,
     /// Worker threads; `None`: one for each core.
     pub threads: Option<usize>,
+    /// Read everything, even where the store that is there already has it.
+    pub full: bool,
     /// Take files whose identity numbers look destroyed; their bad numbers, and all that end in `000` in a
     /// file with suspiciously many of them, are rejected row by row.
     pub accept_damaged_ids: bool,
@@ -47,6 +49,7 @@ impl PrepareOptions {
             shards: None,
             memory_bytes: DEFAULT_MEMORY,
             threads: None,
+            full: false,
             accept_damaged_ids: false,
         }
     }

@@ -1,9 +1,10 @@
 //! Preparation: extracts to store, in two passes. The first reads every file once, types it and lays the rows
 //! down; the person index is made from the numbers it met; the second splits the rows by person and writes the
 //! store beside its final name, which it gets only when it is whole. Everything that can be refused before a row
-//! is read is refused together, so that one round of corrections is enough.
+//! is read is refused together, so that one round of corrections is enough. Datasets that would come out as the
+//! store that is there already has them are not read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -14,20 +15,19 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::discover::{self, Dates, Discovery, Found};
+use crate::earlier::{self, BUILD, Earlier, LateRemarks, People};
 use crate::fault;
-use crate::manifest::{
-    DatasetEntry, InputFile, Manifest, STORE_FORMAT, STORE_VERSION, ShardEntry, StoreFile,
-};
+use crate::manifest::{DatasetEntry, InputFile, Manifest, STORE_FORMAT, STORE_VERSION, StoreFile};
 use crate::options::PrepareOptions;
 use crate::progress::Progress;
 use crate::quality::{DatasetQuality, FileQuality, QualityReport, Tally};
 use crate::read::{self, How, Opened, Unit};
-use crate::rejects::{self, KEPT, Reject, RejectsCsv};
+use crate::rejects::{self, AMBIGUOUS_LINK, DUPLICATE_KEY, KEPT, Reject, RejectsCsv};
 use crate::runs::{Run, RunWriter};
 use crate::schema::CODE;
 use crate::shards::{self, Helpers, Index, Links, Spilled, StoreWriter, Written};
 use crate::store::{Store, equation_broken, hex, is_store};
-use crate::tables::file_and_row;
+use crate::tables::{MOST_DATASETS, MOST_FILES, file_and_row, file_id};
 use crate::typing::{IdTally, Typer};
 
 /// Rows of one shard, unless told otherwise.
@@ -57,12 +57,17 @@ pub struct Prepared {
     pub quality: QualityReport,
     /// What did not stop it and should be known.
     pub warnings: Vec<Diagnostic>,
+    /// Datasets that were taken over from the store that was there, unread.
+    pub unchanged: BTreeSet<String>,
+    /// Why nothing was taken over from the store that was there. `None`: something could be, or there was none.
+    pub full_because: Option<Text>,
 }
 
 /// Makes a store of the extracts in a folder.
 ///
 /// The store is written into a folder beside its final name, synced, checked and renamed; a store that is there
-/// already is replaced as a whole. After an error or a cancellation nothing is left.
+/// already is replaced as a whole, and what has not changed since is taken over from it. After an error or a
+/// cancellation nothing is left.
 ///
 /// # Errors
 /// Everything that speaks against the extracts, the contracts or the target, as far as it was found.
@@ -80,12 +85,30 @@ fn prepared(options: &PrepareOptions, progress: &dyn Progress) -> Result<Prepare
     check_apart(options).map_err(one)?;
     let discovery = discover::discover(options)?;
     let opened = open_all(&discovery, options, progress)?;
-    let work = Work::begin(options, &discovery, opened, progress).map_err(one)?;
-    let read = work.first_pass()?;
-    let (manifest, quality) = work.second_pass(read)?;
+    let mut work = Work::begin(options, &discovery, opened, progress).map_err(one)?;
+    let mut read = BTreeMap::new();
+    work.first_pass(&mut read)?;
+    let people = match work.grown_people(&read).map_err(one)? {
+        Some(people) => people,
+        None => {
+            // What stayed so far is read as well.
+            work.first_pass(&mut read)?;
+            work.fresh_people(&mut read)
+        }
+    };
+    if i32::try_from(people.index.len()).is_err() {
+        return Err(one(too_many("人数超出上限", "more persons than a store can hold")));
+    }
+    let (manifest, quality) = work.second_pass(&read, people)?;
+    let unchanged = work.earlier.as_ref().map(|e| e.kept().clone()).unwrap_or_default();
+    let full_because = work.full_because.take();
     work.publish(&manifest, &quality)?;
     let warnings = quality.notes.clone();
-    Ok(Prepared { manifest, quality, warnings })
+    Ok(Prepared { manifest, quality, warnings, unchanged, full_because })
+}
+
+fn too_many(zh: &str, en: &str) -> Diagnostic {
+    Diagnostic::error("MC645", zh, en)
 }
 
 fn one(fault: Diagnostic) -> Vec<Diagnostic> {
@@ -134,8 +157,27 @@ struct Work<'a> {
     progress: &'a dyn Progress,
     dates: BTreeMap<String, Dates>,
     notes: Vec<Diagnostic>,
+    /// In order of number.
     files: Vec<Opened>,
+    /// The number of each file.
+    ids: Vec<u32>,
+    /// By delivered dataset.
+    recipes: BTreeMap<String, String>,
+    /// What the store that is there lends to this one.
+    earlier: Option<Earlier>,
+    full_because: Option<Text>,
     partial: TempDir,
+}
+
+/// What the first pass made of the files, by their place; those of datasets that stay are not there.
+type Read = BTreeMap<usize, FileRead>;
+
+/// What becomes of the datasets in the second pass.
+struct Outcome {
+    entries: BTreeMap<String, DatasetEntry>,
+    rejects: StoreFile,
+    rejects_csv: StoreFile,
+    person_files: Vec<StoreFile>,
 }
 
 /// What the first pass made of one file.
@@ -179,24 +221,42 @@ impl<'a> Work<'a> {
         notes.extend(files.iter().flat_map(|f| f.notes.clone()));
         notes.extend(files.iter().flat_map(near_misses));
         let dates = dates_of(&files, discovery, options);
-        Ok(Self { options, progress, dates, notes, files, partial })
+        let ids = numbered(&options.contracts, &files)?;
+        let recipes = earlier::recipes(options, &files, &dates)?;
+        let (earlier, full_because) = match Earlier::find(options, &recipes) {
+            Ok(earlier) => (earlier, None),
+            Err(why) => (None, Some(why)),
+        };
+        Ok(Self { options, progress, dates, notes, files, ids, recipes, earlier, full_because, partial })
     }
 
-    /// Reads every file.
-    fn first_pass(&self) -> Result<Vec<FileRead>, Vec<Diagnostic>> {
-        let total: Option<u64> = self.files.iter().map(|f| f.rows).sum();
+    /// Whether a dataset is taken over from the store that is there.
+    fn keeps(&self, dataset: &str) -> bool {
+        self.earlier.as_ref().is_some_and(|e| e.keeps(dataset))
+    }
+
+    /// Reads every file that is to be read and was not.
+    fn first_pass(&self, read: &mut Read) -> Result<(), Vec<Diagnostic>> {
+        let wanted: Vec<usize> = (0..self.files.len())
+            .filter(|file| !read.contains_key(file) && !self.keeps(&self.files[*file].found.dataset))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let total: Option<u64> = wanted.iter().map(|file| self.files[*file].rows).sum();
         self.progress.begin(stage("读取数据", "reading the extracts"), total);
-        let results: Vec<_> =
-            (0..self.files.len()).into_par_iter().map(|file| self.read_file(file)).collect();
+        let results: Vec<_> = wanted.into_par_iter().map(|file| (file, self.read_file(file))).collect();
         self.progress.end();
-        let (mut read, mut faults) = (Vec::new(), Vec::new());
-        for result in results {
+        let mut faults = Vec::new();
+        for (file, result) in results {
             match result {
-                Ok(file) => read.push(file),
+                Ok(done) => {
+                    read.insert(file, done);
+                }
                 Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() { Ok(read) } else { Err(faults) }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     fn read_file(&self, file: usize) -> Result<FileRead, Diagnostic> {
@@ -282,7 +342,7 @@ impl<'a> Work<'a> {
     ) -> Result<UnitRead, Diagnostic> {
         let opened = &self.files[file];
         let dataset = opened.found.dataset.as_str();
-        let id = file_id(file);
+        let id = self.ids[file];
         let place = |kind: &str| self.partial.path().join("runs").join(format!("{id:05}-{number:05}.{kind}"));
         let mut run = RunWriter::create(place("rows"), typer.schema())?;
         let mut rejected = RunWriter::create(place("rejects"), &rejects::schema())?;
@@ -323,85 +383,173 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Splits and writes everything.
-    fn second_pass(&self, mut read: Vec<FileRead>) -> Result<(Manifest, QualityReport), Vec<Diagnostic>> {
+    /// The persons of the store that is there, and those that are new. `None`: they are to be numbered anew, and
+    /// nothing of that store can stay.
+    fn grown_people(&mut self, read: &Read) -> Result<Option<People>, Diagnostic> {
+        let Some(earlier) = &self.earlier else { return Ok(None) };
+        let met: Vec<&[u64]> = read.values().map(|r| r.codes.as_slice()).collect();
+        let grown = earlier.grow(&self.options.contracts, &met, MOST_SHARDS)?;
+        let why = match grown {
+            Err(why) => why,
+            // Shards that were cut for less would no longer fit into memory.
+            Ok(people)
+                if self.options.shards.is_none() && self.shard_count(read) * 2 > people.ranges.len() * 3 =>
+            {
+                stage(
+                    "数据比分片时多了一半以上，全部重新读取",
+                    "the data has outgrown its shards; everything was read again",
+                )
+            }
+            Ok(people) => return Ok(Some(people)),
+        };
+        self.earlier = None;
+        self.full_because = Some(why);
+        Ok(None)
+    }
+
+    /// All persons, numbered in order of their identity numbers.
+    fn fresh_people(&self, read: &mut Read) -> People {
         let mut codes = Vec::new();
-        for file in &mut read {
+        for file in read.values_mut() {
             codes.append(&mut file.codes);
         }
         let index = Index::new(codes);
-        if i32::try_from(index.len()).is_err() {
-            return Err(one(Diagnostic::error(
-                "MC645",
-                "人数超出上限",
-                "more persons than a store can hold",
-            )));
-        }
+        let shards = self.shard_count(read);
+        let (persons, rows) = (index.len() as u64, self.sizes(read).map(|s| s.0).sum::<u64>());
+        let shard_persons = if shards == 1 && self.options.shards.is_none() {
+            // One that is not full may grow until it is.
+            persons.saturating_mul(SHARD_ROWS) / rows.max(1)
+        } else {
+            persons.div_ceil(shards as u64)
+        };
+        People { ranges: index.ranges(shards), index, runs: vec![0], shard_persons }
+    }
+
+    /// Splits and writes everything that does not stay.
+    fn second_pass(&self, read: &Read, people: People) -> Result<(Manifest, QualityReport), Vec<Diagnostic>> {
         let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
-        for (file, read) in self.files.iter().zip(&read) {
-            tallies.entry(&file.found.dataset).or_default().add(&read.tally);
+        for (file, read) in read {
+            tallies.entry(&self.files[*file].found.dataset).or_default().add(&read.tally);
         }
-        let mut spilled: Vec<Spilled<'_>> = self
-            .options
-            .contracts
+        let delivered: Vec<&Contract> =
+            self.contracts().into_iter().filter(|c| self.recipes.contains_key(&c.name)).collect();
+        let spilled: Vec<Spilled<'_>> = delivered
             .iter()
-            .filter(|c| tallies.contains_key(c.name.as_str()))
-            .map(|contract| Spilled { contract, runs: self.runs_of(&contract.name, &read) })
+            .filter(|c| !self.keeps(&c.name))
+            .map(|contract| Spilled { contract, runs: self.runs_of(&contract.name, read) })
             .collect();
-        spilled.sort_by(|a, b| a.contract.name.cmp(&b.contract.name));
-        let ranges = index.ranges(self.shard_count(&spilled));
+        let (kept_rejects, late) = match &self.earlier {
+            Some(earlier) => earlier.rejects(&self.partial.path().join("runs")).map_err(one)?,
+            None => Default::default(),
+        };
         let mut remarks = Vec::new();
-        let mut written: BTreeMap<String, Written> = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         let total = spilled.iter().map(Spilled::rows).sum();
         self.progress.begin(stage("写入数据仓", "writing the store"), Some(total));
-        for dataset in &spilled {
+        for contract in &delivered {
             if self.progress.cancelled() {
                 return Err(one(fault::cancelled()));
             }
-            let (done, contradictions) = self.write_one(dataset, &spilled, &index, &ranges).map_err(one)?;
-            remarks.extend(contradictions);
-            remarks.extend(self.duplicate_remarks(dataset.contract, &done.duplicates));
-            written.insert(dataset.contract.name.clone(), done);
+            let name = contract.name.as_str();
+            let entry = match spilled.iter().find(|s| s.contract.name == name) {
+                Some(dataset) => {
+                    let (done, contradictions) = self.write_one(dataset, &spilled, &people).map_err(one)?;
+                    remarks.extend(contradictions);
+                    remarks.extend(self.duplicate_remarks(contract, &done.duplicates));
+                    let tally = tallies.entry(name).or_default();
+                    tally.count(DUPLICATE_KEY, done.duplicates.len() as u64);
+                    self.entry(name, tally, dataset.weight(), done)
+                }
+                None => {
+                    remarks.extend(self.kept_remarks(contract, &late));
+                    self.kept_entry(contract, people.ranges.len()).map_err(one)?
+                }
+            };
+            entries.insert(name.to_owned(), entry);
         }
-        let person_files = self.write_persons(&index, &ranges).map_err(one)?;
-        let (rejects, rejects_csv) = self.write_rejects(&read, &remarks).map_err(one)?;
+        let person_files = self.write_persons(&people).map_err(one)?;
+        let (rejects, rejects_csv) =
+            self.write_rejects(&delivered, read, &kept_rejects, &remarks).map_err(one)?;
         self.progress.end();
         for (dataset, remark) in &remarks {
-            if let Some(tally) = tallies.get_mut(dataset.as_str())
-                && remark.reason != "duplicate_key"
+            if let Some(entry) = entries.get_mut(dataset)
+                && remark.reason == AMBIGUOUS_LINK
             {
-                tally.count(remark.reason, 1);
+                *entry.reasons.entry(AMBIGUOUS_LINK.to_owned()).or_default() += 1;
             }
         }
-        for (dataset, done) in &written {
-            if let Some(tally) = tallies.get_mut(dataset.as_str()) {
-                tally.count("duplicate_key", done.duplicates.len() as u64);
+        for (name, entry) in &entries {
+            if entry.rows_in != entry.rows_stored + entry.rows_rejected
+                || stored_rows(entry) != entry.rows_stored
+            {
+                return Err(one(equation_broken(name)));
             }
         }
-        let manifest =
-            self.manifest(&read, &tallies, written, index.len() as u64, ranges, person_files, rejects)?;
-        let manifest = Manifest { rejects_csv: Some(rejects_csv), ..manifest };
-        let quality = self.quality(&read, &tallies, &manifest);
-        Ok((manifest, quality))
+        let quality = self.quality(read, &tallies, &entries);
+        let outcome = Outcome { entries, rejects, rejects_csv, person_files };
+        Ok((self.manifest(read, people, outcome)?, quality))
     }
 
-    fn runs_of(&self, dataset: &str, read: &[FileRead]) -> Vec<Run> {
-        self.files
-            .iter()
-            .zip(read)
-            .filter(|(f, _)| f.found.dataset == dataset)
-            .flat_map(|(_, r)| r.runs.clone())
-            .collect()
+    /// In order of name.
+    fn contracts(&self) -> Vec<&Contract> {
+        let mut out: Vec<&Contract> = self.options.contracts.iter().collect();
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        out
+    }
+
+    fn runs_of(&self, dataset: &str, read: &Read) -> Vec<Run> {
+        let mine = read.iter().filter(|(file, _)| self.files[**file].found.dataset == dataset);
+        mine.flat_map(|(_, r)| r.runs.clone()).collect()
+    }
+
+    /// Rows and weight of every delivered person dataset.
+    fn sizes(&self, read: &Read) -> impl Iterator<Item = (u64, u64)> {
+        let of = |contract: &Contract| match self.earlier.as_ref().and_then(|e| e.entry(&contract.name)) {
+            Some(entry) => (entry.rows_stored, entry.weight),
+            None => {
+                let spilled = Spilled { contract, runs: self.runs_of(&contract.name, read) };
+                (spilled.rows(), spilled.weight())
+            }
+        };
+        let persons = self.options.contracts.iter().filter(|c| c.person.is_some());
+        persons.map(of).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What is said of the rows of a dataset that stays; of whose persons, likewise.
+    fn kept_remarks(&self, contract: &Contract, late: &LateRemarks) -> Vec<(String, Reject)> {
+        let mut out = Vec::new();
+        if let Some(PersonKey::Via(via)) = &contract.person
+            && self.recipes.contains_key(&via.dataset)
+        {
+            let rows = late.contradictions(&via.dataset, &via.on);
+            out.extend(
+                rows.into_iter().map(|src| (via.dataset.clone(), remark(src, &via.on, AMBIGUOUS_LINK))),
+            );
+        }
+        out.extend(self.duplicate_remarks(contract, late.duplicates(&contract.name)));
+        out
+    }
+
+    fn kept_entry(&self, contract: &Contract, shards: usize) -> Result<DatasetEntry, Diagnostic> {
+        let Some((earlier, entry)) = self.earlier.as_ref().and_then(|e| Some((e, e.entry(&contract.name)?)))
+        else {
+            return Err(equation_broken(&contract.name));
+        };
+        let Written { files, unassigned, .. } =
+            earlier.carry_dataset(self.partial.path(), contract, shards)?;
+        let mut entry = DatasetEntry { files, unassigned, ..entry.clone() };
+        // Counted anew: another dataset may have come or gone that finds its persons here.
+        entry.reasons.remove(AMBIGUOUS_LINK);
+        Ok(entry)
     }
 
     /// One shard for each million rows; more where one would not fit into the memory granted.
-    fn shard_count(&self, spilled: &[Spilled<'_>]) -> usize {
+    fn shard_count(&self, read: &Read) -> usize {
         if let Some(asked) = self.options.shards {
             return asked.clamp(1, MOST_SHARDS);
         }
-        let persons = || spilled.iter().filter(|s| s.contract.person.is_some());
-        let rows: u64 = persons().map(Spilled::rows).sum();
-        let heaviest = persons().map(Spilled::weight).max().unwrap_or(0);
+        let (rows, heaviest) =
+            self.sizes(read).fold((0, 0), |(rows, heaviest), (n, weight)| (rows + n, weight.max(heaviest)));
         let needed = rows.div_ceil(SHARD_ROWS).max(heaviest.div_ceil((self.options.memory_bytes / 2).max(1)));
         usize::try_from(needed).unwrap_or(MOST_SHARDS).clamp(1, MOST_SHARDS)
     }
@@ -411,26 +559,30 @@ impl<'a> Work<'a> {
         &self,
         dataset: &Spilled<'_>,
         all: &[Spilled<'_>],
-        index: &Index,
-        ranges: &[ShardEntry],
+        people: &People,
     ) -> Result<(Written, Vec<(String, Reject)>), Diagnostic> {
         let mut remarks = Vec::new();
         let mut known: Option<Links> = None;
         if let Some(PersonKey::Via(via)) = &dataset.contract.person
-            && let Some(source) = all.iter().find(|s| s.contract.name == via.dataset)
+            && self.recipes.contains_key(&via.dataset)
         {
-            let (links, contradicting) = shards::links(source, &via.on)?;
+            let source = all.iter().find(|s| s.contract.name == via.dataset);
+            let (links, contradicting) = match (source, &self.earlier) {
+                (Some(source), _) => shards::links(source, &via.on)?,
+                (None, Some(earlier)) => earlier.links(&via.dataset, &via.on, &people.index)?,
+                (None, None) => Default::default(),
+            };
             known = Some(links);
             remarks = contradicting
                 .into_iter()
-                .map(|src| (via.dataset.clone(), remark(src, &via.on, "ambiguous_link")))
+                .map(|src| (via.dataset.clone(), remark(src, &via.on, AMBIGUOUS_LINK)))
                 .collect();
         }
         let newest = shards::newest(dataset)?;
-        let helpers = Helpers { index, links: known.as_ref(), newest: newest.as_ref() };
+        let helpers = Helpers { index: &people.index, links: known.as_ref(), newest: newest.as_ref() };
         let budget = self.options.memory_bytes;
-        let written =
-            shards::write_dataset(self.partial.path(), dataset, &helpers, ranges, budget, self.progress)?;
+        let (root, ranges) = (self.partial.path(), &people.ranges);
+        let written = shards::write_dataset(root, dataset, &helpers, ranges, budget, self.progress)?;
         Ok((written, remarks))
     }
 
@@ -439,18 +591,26 @@ impl<'a> Work<'a> {
         duplicates
             .iter()
             .take(LISTED_DUPLICATES)
-            .map(|src| (contract.name.clone(), remark(*src, &key, "duplicate_key")))
+            .map(|src| (contract.name.clone(), remark(*src, &key, DUPLICATE_KEY)))
             .collect()
     }
 
-    fn write_persons(&self, index: &Index, ranges: &[ShardEntry]) -> Result<Vec<StoreFile>, Diagnostic> {
-        ranges
+    fn write_persons(&self, people: &People) -> Result<Vec<StoreFile>, Diagnostic> {
+        let root = self.partial.path();
+        people
+            .ranges
             .par_iter()
             .enumerate()
             .map(|(shard, range)| {
+                if let Some(earlier) = &self.earlier
+                    && let Some(file) = earlier.carry_persons(root, shard, range)?
+                {
+                    return Ok(file);
+                }
                 let name = format!("persons/{shard:04}.parquet");
-                let batch = index.persons(range).map_err(|e| fault::cannot_write(Path::new(&name), &e))?;
-                let mut out = StoreWriter::create(self.partial.path(), &name, &batch.schema())?;
+                let batch =
+                    people.index.persons(range).map_err(|e| fault::cannot_write(Path::new(&name), &e))?;
+                let mut out = StoreWriter::create(root, &name, &batch.schema())?;
                 out.write(&batch)?;
                 out.finish()
             })
@@ -460,21 +620,26 @@ impl<'a> Work<'a> {
     /// All entries, in order of file; then the remarks that only the second pass could make.
     fn write_rejects(
         &self,
-        read: &[FileRead],
+        delivered: &[&Contract],
+        read: &Read,
+        kept: &BTreeMap<String, Run>,
         remarks: &[(String, Reject)],
     ) -> Result<(StoreFile, StoreFile), Diagnostic> {
         let mut table = StoreWriter::create(self.partial.path(), "rejects.parquet", &rejects::schema())?;
         let mut sheet = RejectsCsv::create(self.partial.path())?;
         let mut write =
             |batch: &arrow::array::RecordBatch| table.write(batch).and_then(|()| sheet.write(batch));
-        for file in read {
-            for run in file.rejects.iter().chain(&file.remarks) {
+        for contract in delivered {
+            let mine = read.iter().filter(|(file, _)| self.files[**file].found.dataset == contract.name);
+            let runs =
+                mine.flat_map(|(_, r)| r.rejects.iter().chain(&r.remarks)).chain(kept.get(&contract.name));
+            for run in runs {
                 run.each(None, |batch| write(&batch))?;
             }
         }
         for (dataset, remark) in remarks {
-            let file = (file_and_row(remark.src).0 as usize).checked_sub(1).and_then(|i| self.files.get(i));
-            let name = file.map_or("", |f| f.found.name.as_str());
+            let place = self.ids.binary_search(&file_and_row(remark.src).0);
+            let name = place.map_or("", |file| self.files[file].found.name.as_str());
             let batch = rejects::to_batch(dataset, name, std::slice::from_ref(remark))
                 .map_err(|e| fault::cannot_write(self.partial.path(), &e))?;
             write(&batch)?;
@@ -482,79 +647,85 @@ impl<'a> Work<'a> {
         Ok((table.finish()?, sheet.finish()?))
     }
 
-    fn manifest(
-        &self,
-        read: &[FileRead],
-        tallies: &BTreeMap<&str, Tally>,
-        mut written: BTreeMap<String, Written>,
-        persons: u64,
-        shards: Vec<ShardEntry>,
-        person_files: Vec<StoreFile>,
-        rejects: StoreFile,
-    ) -> Result<Manifest, Vec<Diagnostic>> {
-        let mut contracts: Vec<&Contract> = self.options.contracts.iter().collect();
-        contracts.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut values = Vec::with_capacity(contracts.len());
+    fn entry(&self, name: &str, tally: &Tally, weight: u64, done: Written) -> DatasetEntry {
+        let dates = self.dates.get(name).copied().unwrap_or_default();
+        DatasetEntry {
+            recipe: self.recipes.get(name).cloned().unwrap_or_default(),
+            weight,
+            rows_in: tally.rows,
+            rows_stored: tally.stored,
+            rows_rejected: tally.rejected,
+            rows_unassigned: done.unassigned.as_ref().map_or(0, |f| f.rows),
+            reasons: tally.reasons.clone(),
+            as_of: dates.as_of,
+            covers_from: dates.covers_from,
+            covers_to: dates.covers_to,
+            files: done.files,
+            unassigned: done.unassigned,
+        }
+    }
+
+    /// What is to be said of each file: as it was read now, or as it was read for the store that is there.
+    fn input_files(&self, read: &Read) -> Vec<InputFile> {
+        let told = |place: usize| match read.get(&place) {
+            Some(done) => Some(input_file(self.ids[place], &self.files[place], done)),
+            None => self.earlier.as_ref().and_then(|e| e.file(self.ids[place])).cloned(),
+        };
+        (0..self.files.len()).filter_map(told).collect()
+    }
+
+    fn manifest(&self, read: &Read, people: People, outcome: Outcome) -> Result<Manifest, Vec<Diagnostic>> {
+        let mut contracts = Vec::with_capacity(self.options.contracts.len());
         let mut contract_hashes = BTreeMap::new();
-        for contract in contracts {
+        for contract in self.contracts() {
             let value = serde_json::to_value(contract)
                 .map_err(|e| one(fault::bad_contract(&contract.name, &e.to_string(), &e.to_string())))?;
             // The fields of a struct have one order; those of a JSON value may have another in another build.
             let text = serde_json::to_string(contract).unwrap_or_default();
             contract_hashes.insert(contract.name.clone(), hex(&Sha256::digest(text.as_bytes())));
-            values.push(value);
-        }
-        let mut datasets = BTreeMap::new();
-        for (name, tally) in tallies {
-            let done = written.remove(*name).unwrap_or_default();
-            let dates = self.dates.get(*name).copied().unwrap_or_default();
-            let entry = entry(tally, dates, done);
-            if entry.rows_in != entry.rows_stored + entry.rows_rejected
-                || stored_rows(&entry) != entry.rows_stored
-            {
-                return Err(one(equation_broken(name)));
-            }
-            datasets.insert((*name).to_owned(), entry);
+            contracts.push(value);
         }
         Ok(Manifest {
             format: STORE_FORMAT.to_owned(),
             version: STORE_VERSION,
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
-            persons,
-            contracts: values,
+            build: BUILD.to_owned(),
+            persons: people.index.len() as u64,
+            person_runs: people.runs,
+            shard_persons: people.shard_persons,
+            shards_asked: self.options.shards,
+            contracts,
             contract_hashes,
-            files: self
-                .files
-                .iter()
-                .zip(read)
-                .enumerate()
-                .map(|(i, (file, read))| input_file(i, file, read))
-                .collect(),
-            datasets,
-            shards,
-            person_files,
-            rejects,
-            rejects_csv: None,
+            files: self.input_files(read),
+            datasets: outcome.entries,
+            shards: people.ranges,
+            person_files: outcome.person_files,
+            rejects: outcome.rejects,
+            rejects_csv: outcome.rejects_csv,
         })
     }
 
     fn quality(
         &self,
-        read: &[FileRead],
+        read: &Read,
         tallies: &BTreeMap<&str, Tally>,
-        manifest: &Manifest,
+        entries: &BTreeMap<String, DatasetEntry>,
     ) -> QualityReport {
         let mut notes = self.notes.clone();
-        notes.extend(read.iter().flat_map(|r| r.notes.clone()));
-        let mut contracts: Vec<&Contract> = self.options.contracts.iter().collect();
-        contracts.sort_by(|a, b| a.name.cmp(&b.name));
+        notes.extend(self.input_files(read).into_iter().flat_map(|f| f.notes));
         let mut out = QualityReport { datasets: Vec::new(), not_delivered: Vec::new(), notes };
-        for contract in contracts {
-            match (tallies.get(contract.name.as_str()), manifest.datasets.get(&contract.name)) {
-                (Some(tally), Some(entry)) => {
+        for contract in self.contracts() {
+            let name = contract.name.as_str();
+            let kept = self.earlier.as_ref().and_then(|e| e.quality(name));
+            match (entries.get(name), tallies.get(name), kept) {
+                (Some(entry), Some(tally), _) => {
                     out.datasets.push(self.dataset_quality(contract, tally, entry, read))
                 }
-                _ => out.not_delivered.push(contract.name.clone()),
+                (Some(entry), None, Some(kept)) => {
+                    let kept = kept.clone().taken_over();
+                    out.datasets.push(DatasetQuality { reasons: entry.reasons.clone(), ..kept })
+                }
+                _ => out.not_delivered.push(name.to_owned()),
             }
         }
         out
@@ -565,10 +736,11 @@ impl<'a> Work<'a> {
         contract: &Contract,
         tally: &Tally,
         entry: &DatasetEntry,
-        read: &[FileRead],
+        read: &Read,
     ) -> DatasetQuality {
         let id = contract.id_field().map(|f| f.name.as_str());
-        let files = self.files.iter().zip(read).filter(|(f, _)| f.found.dataset == contract.name);
+        let files = read.iter().map(|(file, read)| (&self.files[*file], read));
+        let files = files.filter(|(f, _)| f.found.dataset == contract.name);
         DatasetQuality {
             dataset: contract.name.clone(),
             title: contract.title.clone(),
@@ -578,7 +750,7 @@ impl<'a> Work<'a> {
             rows_rejected: tally.rejected,
             rows_blank: tally.blank,
             rows_unassigned: entry.rows_unassigned,
-            reasons: tally.reasons.clone(),
+            reasons: entry.reasons.clone(),
             rejected_places: tally.places.clone(),
             ids_given: tally.ids.given,
             ids_invalid: tally.ids.invalid,
@@ -601,8 +773,11 @@ impl<'a> Work<'a> {
         write_synced(&root.join("quality.txt"), text.as_bytes()).map_err(one)?;
         write_json(&root.join("quality.json"), quality).map_err(one)?;
         write_json(&root.join("manifest.json"), manifest).map_err(one)?;
-        let faults = Store::open(root).map_err(one)?.verify();
+        let mut faults = Store::open(root).map_err(one)?.verify();
         if !faults.is_empty() {
+            if self.earlier.is_some() {
+                faults = faults.into_iter().map(earlier::whole_again).collect();
+            }
             return Err(faults);
         }
         for folder in
@@ -676,8 +851,31 @@ fn stage(zh: &str, en: &str) -> Text {
     Text { zh: zh.to_owned(), en: en.to_owned() }
 }
 
-fn file_id(file: usize) -> u32 {
-    u32::try_from(file + 1).unwrap_or(u32::MAX)
+/// The numbers of the files, which are in order of dataset and name.
+fn numbered(contracts: &[Contract], files: &[Opened]) -> Result<Vec<u32>, Diagnostic> {
+    let mut names: Vec<&str> = contracts.iter().map(|c| c.name.as_str()).collect();
+    names.sort_unstable();
+    if names.len() > MOST_DATASETS {
+        let n = MOST_DATASETS;
+        return Err(too_many(&format!("数据约定多于 {n} 个"), &format!("more than {n} contracts")));
+    }
+    let mut out = Vec::with_capacity(files.len());
+    let mut last: (&str, usize) = ("", 0);
+    for file in files {
+        let dataset = file.found.dataset.as_str();
+        last = (dataset, if last.0 == dataset { last.1 + 1 } else { 1 });
+        if last.1 > MOST_FILES {
+            let n = MOST_FILES;
+            let fault = too_many(
+                &format!("一个数据集的文件多于 {n} 个"),
+                &format!("more than {n} files of one dataset"),
+            );
+            return Err(fault.in_file(dataset).with_help("合并文件", "put files together"));
+        }
+        let place = names.binary_search(&dataset).unwrap_or_default();
+        out.push(file_id(place, last.1));
+    }
+    Ok(out)
 }
 
 fn contract_of<'a>(contracts: &'a [Contract], name: &str) -> Result<&'a Contract, Diagnostic> {
@@ -952,9 +1150,9 @@ fn earlier(a: Option<NaiveDate>, b: Option<NaiveDate>) -> Option<NaiveDate> {
     }
 }
 
-fn input_file(index: usize, file: &Opened, read: &FileRead) -> InputFile {
+fn input_file(id: u32, file: &Opened, read: &FileRead) -> InputFile {
     InputFile {
-        id: file_id(index),
+        id,
         dataset: file.found.dataset.clone(),
         path: file.found.name.clone(),
         bytes: file.bytes,
@@ -970,6 +1168,7 @@ fn input_file(index: usize, file: &Opened, read: &FileRead) -> InputFile {
         rows_rejected: read.tally.rejected,
         rows_blank: read.tally.blank,
         missing_columns: file.matched.missing.clone(),
+        notes: read.notes.clone(),
         as_of: file.dates.as_of,
         covers_from: file.dates.covers_from,
         covers_to: file.dates.covers_to,
@@ -991,21 +1190,6 @@ fn file_quality(file: &Opened, read: &FileRead) -> FileQuality {
         rows: read.tally.rows,
         missing_columns: file.matched.missing.clone(),
         ignored_columns: file.matched.ignored.clone(),
-    }
-}
-
-fn entry(tally: &Tally, dates: Dates, done: Written) -> DatasetEntry {
-    DatasetEntry {
-        rows_in: tally.rows,
-        rows_stored: tally.stored,
-        rows_rejected: tally.rejected,
-        rows_unassigned: done.unassigned.as_ref().map_or(0, |f| f.rows),
-        reasons: tally.reasons.clone(),
-        as_of: dates.as_of,
-        covers_from: dates.covers_from,
-        covers_to: dates.covers_to,
-        files: done.files,
-        unassigned: done.unassigned,
     }
 }
 

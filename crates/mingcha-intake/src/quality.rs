@@ -368,6 +368,14 @@ impl QualityReport {
 }
 
 impl DatasetQuality {
+    /// The same, as it was read from JSON: decimals do not come back to the last digit there.
+    pub(crate) fn taken_over(mut self) -> Self {
+        for field in &mut self.fields {
+            field.null_share = share(field.nulls, self.rows_stored);
+        }
+        self
+    }
+
     fn text(&self, lang: Lang, out: &mut Vec<String>) {
         let zh = lang == Lang::Zh;
         out.push(format!("{} {}", self.dataset, self.title.get(lang)));

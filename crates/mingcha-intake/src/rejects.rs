@@ -24,6 +24,11 @@ pub(crate) const VALUE_DROPPED: &str = "value_dropped";
 /// The row was stored as it is; a remark.
 pub(crate) const KEPT: &str = "kept";
 
+/// The row repeats the key of an earlier one. Only the second pass can say so.
+pub(crate) const DUPLICATE_KEY: &str = "duplicate_key";
+/// The row gives another person to a key than an earlier one. Only the second pass can say so.
+pub(crate) const AMBIGUOUS_LINK: &str = "ambiguous_link";
+
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reject {
@@ -104,8 +109,8 @@ pub(crate) fn meaning(reason: &str) -> Option<(&'static str, &'static str)> {
         ),
         "ragged_row" => ("列数与表头不符", "the row has not as many columns as the headings"),
         "undecodable_bytes" => ("有不合文件编码的字节", "some bytes do not fit the encoding of the file"),
-        "duplicate_key" => ("与前面的行键相同，仅备注", "repeats the key of an earlier row; a remark only"),
-        "ambiguous_link" => {
+        DUPLICATE_KEY => ("与前面的行键相同，仅备注", "repeats the key of an earlier row; a remark only"),
+        AMBIGUOUS_LINK => {
             ("同一键对应多人，不归于任何人", "the key belongs to several persons, so it leads to nobody")
         }
         _ => return None,
@@ -173,7 +178,7 @@ impl RejectsCsv {
         for row in 0..batch.num_rows() {
             for column in batch.columns() {
                 let cell = match column.data_type() {
-                    DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+                    DataType::Int64 => guarded(&column.as_primitive::<Int64Type>().value(row).to_string()),
                     _ if column.is_null(row) => String::new(),
                     _ => guarded(column.as_string::<i32>().value(row)),
                 };

@@ -38,10 +38,14 @@ const REF_BYTES: u64 = 24;
 /// Distance between the samples of the index.
 const STRIDE: usize = 64;
 
-/// The person index: all numbers, sorted; the place of a number is its `pid`.
+/// The person index: every number has a person. In a fresh index the place of a number among all is its `pid`; in
+/// one that has grown, numbers that came later have later persons.
 pub(crate) struct Index {
+    /// All numbers, sorted.
     codes: Vec<u64>,
     samples: Vec<u64>,
+    /// An index that has grown: the person of each of `codes`, and the number of each person.
+    grown: Option<(Vec<i32>, Vec<u64>)>,
 }
 
 impl Index {
@@ -50,8 +54,28 @@ impl Index {
         codes.par_sort_unstable();
         codes.dedup();
         codes.shrink_to_fit();
+        Self::of(codes, None)
+    }
+
+    /// From the number of each person, in order of person.
+    pub(crate) fn of_persons(numbers: Vec<u64>) -> Self {
+        if numbers.is_sorted() {
+            return Self::of(numbers, None);
+        }
+        let mut pairs: Vec<(u64, i32)> = numbers.iter().copied().zip(0..).collect();
+        pairs.par_sort_unstable();
+        let (codes, pids) = pairs.into_iter().unzip();
+        Self::of(codes, Some((pids, numbers)))
+    }
+
+    fn of(codes: Vec<u64>, grown: Option<(Vec<i32>, Vec<u64>)>) -> Self {
         let samples = codes.iter().step_by(STRIDE).copied().collect();
-        Self { codes, samples }
+        Self { codes, samples, grown }
+    }
+
+    /// The numbers, in order of person.
+    pub(crate) fn numbers(&self) -> &[u64] {
+        self.grown.as_ref().map_or(&self.codes, |(_, numbers)| numbers)
     }
 
     /// Persons.
@@ -65,12 +89,15 @@ impl Index {
         let from = block * STRIDE;
         let to = (from + STRIDE).min(self.codes.len());
         let place = from + self.codes[from..to].binary_search(&code).ok()?;
-        i32::try_from(place).ok()
+        match &self.grown {
+            Some((pids, _)) => pids.get(place).copied(),
+            None => i32::try_from(place).ok(),
+        }
     }
 
     /// The number of a person.
     pub(crate) fn number(&self, pid: usize) -> Option<String> {
-        Identity::from_code(*self.codes.get(pid)?).map(|id| id.as_str().to_owned())
+        Identity::from_code(*self.numbers().get(pid)?).map(|id| id.as_str().to_owned())
     }
 
     /// Equal ranges of persons.
@@ -83,7 +110,7 @@ impl Index {
 
     /// The rows of `persons` for a range.
     pub(crate) fn persons(&self, range: &ShardEntry) -> Result<RecordBatch, arrow::error::ArrowError> {
-        let ids: Vec<Identity> = self.codes[range.pid_from as usize..range.pid_to as usize]
+        let ids: Vec<Identity> = self.numbers()[range.pid_from as usize..range.pid_to as usize]
             .iter()
             .filter_map(|code| Identity::from_code(*code))
             .collect();
@@ -191,7 +218,7 @@ pub(crate) fn write_dataset(
                 .into_par_iter()
                 .enumerate()
                 .map(|(i, refs)| {
-                    let path = format!("{}/{:04}.parquet", contract.name, first + i);
+                    let path = file_name(contract, first + i);
                     write_shard(store, &path, contract, helpers, &batches, refs, progress)
                 })
                 .collect();
@@ -209,6 +236,14 @@ pub(crate) fn write_dataset(
     }
     out.duplicates.sort_unstable();
     Ok(out)
+}
+
+/// The name of a file of a dataset: one for each shard, or the whole.
+pub(crate) fn file_name(contract: &Contract, shard: usize) -> String {
+    match contract.person {
+        Some(_) => format!("{}/{shard:04}.parquet", contract.name),
+        None => format!("{}/whole.parquet", contract.name),
+    }
 }
 
 /// Whether rows with the same key are rows of the same person, and so lie side by side.

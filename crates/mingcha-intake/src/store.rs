@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::fault;
+use crate::identity;
 use crate::manifest::{Manifest, STORE_FORMAT, STORE_VERSION, StoreFile};
 use crate::schema::{ID_NUMBER, PID, SRC, builtin_schema, sql_schema};
 use crate::tables::{Part, RowLocator, Tables, file_and_row};
@@ -119,11 +120,9 @@ impl Store {
         let checked: Vec<_> =
             files.into_par_iter().filter_map(|(file, range)| self.check(file, range).err()).collect();
         out.extend(checked);
-        for (shard, file) in self.manifest.person_files.iter().enumerate() {
-            out.extend(self.check_persons(file, shard).err());
-        }
+        out.extend(self.check_persons().err());
         out.extend(self.trust(&self.manifest.rejects).err());
-        out.extend(self.manifest.rejects_csv.iter().filter_map(|file| self.trust(file).err()));
+        out.extend(self.trust(&self.manifest.rejects_csv).err());
         out
     }
 
@@ -185,22 +184,53 @@ impl Store {
         }
     }
 
-    fn check_persons(&self, file: &StoreFile, shard: usize) -> Result<(), Diagnostic> {
-        let path = self.path.join(&file.path);
-        let (from, to) = self.range(shard).ok_or_else(|| fault::damaged(&path, &"no such shard"))?;
-        let mut next = from;
-        let mut last = String::new();
-        for batch in self.decode(file, &[PID, ID_NUMBER])? {
-            let numbers = batch.column(1).as_string_view();
-            for (row, pid) in batch.column(0).as_primitive::<Int32Type>().values().iter().enumerate() {
-                if *pid != next || numbers.value(row) <= last.as_str() {
-                    return Err(out_of_range(&path));
+    /// Every person stands in its place, the numbers ascend in every run, and no number stands twice: neither in a
+    /// run, where it could not ascend, nor in two of them.
+    fn check_persons(&self) -> Result<(), Diagnostic> {
+        let manifest = &self.manifest;
+        let runs = &manifest.person_runs;
+        if runs.first() != Some(&0) || !runs.is_sorted_by(|a, b| a < b) {
+            return Err(out_of_range(&self.path.join("manifest.json")));
+        }
+        let mut codes: Vec<u64> = Vec::new();
+        let (mut next, mut last) = (0u32, String::new());
+        for (shard, file) in manifest.person_files.iter().enumerate() {
+            let path = self.path.join(&file.path);
+            let wrong = || out_of_range(&path);
+            let range = manifest.shards.get(shard).ok_or_else(wrong)?;
+            if range.pid_from != next {
+                return Err(wrong());
+            }
+            for batch in self.decode(file, &[PID, ID_NUMBER])? {
+                let numbers = batch.column(1).as_string_view();
+                for (row, pid) in batch.column(0).as_primitive::<Int32Type>().values().iter().enumerate() {
+                    let number = numbers.value(row);
+                    if runs.binary_search(&next).is_ok() {
+                        last.clear();
+                    }
+                    if u32::try_from(*pid) != Ok(next) || number <= last.as_str() {
+                        return Err(wrong());
+                    }
+                    number.clone_into(&mut last);
+                    next += 1;
+                    if runs.len() > 1 {
+                        codes.push(identity::normalise(number).map_err(|_| wrong())?.code());
+                    }
                 }
-                numbers.value(row).clone_into(&mut last);
-                next += 1;
+            }
+            if next != range.pid_to {
+                return Err(wrong());
             }
         }
-        if next == to { Ok(()) } else { Err(out_of_range(&path)) }
+        codes.par_sort_unstable();
+        let twice = codes.windows(2).any(|w| w[0] == w[1]);
+        if twice
+            || u64::from(next) != manifest.persons
+            || manifest.person_files.len() != manifest.shards.len()
+        {
+            return Err(out_of_range(&self.path.join("persons")));
+        }
+        Ok(())
     }
 
     /// Decodes columns of one file, in the file's order of columns.
@@ -219,6 +249,16 @@ impl Store {
             }
         })?;
         Ok(out)
+    }
+
+    /// Hands out columns of all rows of one file, batch by batch.
+    pub(crate) fn each(
+        &self,
+        file: &StoreFile,
+        columns: &[&str],
+        each: &mut dyn FnMut(RecordBatch),
+    ) -> Result<(), Diagnostic> {
+        self.decode_rows(file, columns, 0..usize::try_from(file.rows).unwrap_or(usize::MAX), each)
     }
 
     /// Decodes columns of some rows of one file, batch by batch; nothing else of it is held.
@@ -246,8 +286,7 @@ impl Store {
             return Ok(Arc::clone(found));
         }
         let (mut out, mut next) = (Vec::new(), 0usize);
-        let rows = 0..usize::try_from(file.rows).unwrap_or(usize::MAX);
-        self.decode_rows(file, &[PID], rows, &mut |batch| {
+        self.each(file, &[PID], &mut |batch| {
             let pids = batch.column(0).as_primitive::<Int32Type>().values();
             out.extend(pids.iter().skip(next).step_by(SAMPLE_ROWS));
             let taken = pids.len().saturating_sub(next).div_ceil(SAMPLE_ROWS);
@@ -424,7 +463,8 @@ impl Tables for Store {
 
     fn locate(&self, src: i64) -> Option<RowLocator> {
         let (file, row) = file_and_row(src);
-        let file = self.manifest.files.get((file as usize).checked_sub(1)?)?;
+        let place = self.manifest.files.binary_search_by_key(&file, |f| f.id).ok()?;
+        let file = &self.manifest.files[place];
         Some(RowLocator { dataset: file.dataset.clone(), file: file.path.clone(), row })
     }
 

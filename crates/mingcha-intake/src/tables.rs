@@ -7,6 +7,12 @@ use mingcha_rules::{Contract, Diagnostic};
 
 /// Bits of a `src` that hold the row; the file stands above them.
 const ROW_BITS: u32 = 40;
+/// Of the bits above, those that count the files of one dataset; the dataset stands above them.
+const FILE_BITS: u32 = 14;
+/// Files that a dataset may have, numbered from 1.
+pub(crate) const MOST_FILES: usize = (1 << FILE_BITS) - 1;
+/// Contracts that may be numbered, from 0: what is left of 63 bits.
+pub(crate) const MOST_DATASETS: usize = 1 << (63 - ROW_BITS - FILE_BITS);
 
 /// Prepared datasets, split by person.
 pub trait Tables: Send + Sync {
@@ -89,6 +95,11 @@ pub struct RowLocator {
     pub file: String,
     /// Data row, from 1; the heading is not counted.
     pub row: u64,
+}
+
+/// The number of a file: the place of its dataset among the contracts, from 0, and its own in the dataset, from 1.
+pub(crate) fn file_id(dataset: usize, file: usize) -> u32 {
+    ((dataset as u32) << FILE_BITS) | file as u32
 }
 
 /// The row locator of a row: file number above, row below.

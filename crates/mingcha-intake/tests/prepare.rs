@@ -339,6 +339,47 @@ fn the_slices_of_a_shard_put_together_are_the_shard() {
 }
 
 #[test]
+fn a_number_that_stands_twice_in_the_index_is_found() {
+    let world = World::new().with("payments.csv", payments(&rows(60)));
+    world.run();
+    let store = world.open();
+    let schema = mingcha_intake::builtin_schema("persons").unwrap();
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let mut columns = store.read("persons", Part::Shard(0), &names).unwrap().remove(0).columns().to_vec();
+    // The second half repeats the numbers of the first, and ascends like it.
+    let half = store.n_persons() as u32 / 2;
+    let places: arrow::array::UInt32Array = (0..2 * half).map(|i| i % half).collect();
+    for (name, column) in names.iter().zip(&mut columns) {
+        *column = if *name == "pid" {
+            column.slice(0, 2 * half as usize)
+        } else {
+            arrow::compute::take(column, &places, None).unwrap()
+        };
+    }
+    let path = world.store().join("persons/0000.parquet");
+    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), schema, None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let digest: String = {
+        use sha2::Digest;
+        sha2::Sha256::digest(fs::read(&path).unwrap()).iter().map(|b| format!("{b:02x}")).collect()
+    };
+    let manifest = world.store().join("manifest.json");
+    let mut text: serde_json::Value = serde_json::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+    text["person_files"][0]["sha256"] = digest.into();
+    text["person_runs"] = json!([0, half]);
+    text["persons"] = json!(2 * half);
+    text["shards"][0]["pid_to"] = json!(2 * half);
+    fs::write(&manifest, text.to_string()).unwrap();
+    let faults = world.open().verify();
+    assert!(
+        faults.iter().any(|f| f.code == "MC706" && f.place.file.as_ref().unwrap().ends_with("persons")),
+        "{faults:?}"
+    );
+}
+
+#[test]
 fn a_damaged_file_is_refused_slice_by_slice_too() {
     let world = World::new().with("payments.csv", payments(&rows(60)));
     world.run();
@@ -514,7 +555,7 @@ fn a_store_of_another_version_and_no_store_at_all_are_told_apart() {
     let world = World::new().with("payments.csv", payments(&rows(5)));
     world.run();
     let manifest = world.store().join("manifest.json");
-    let text = fs::read_to_string(&manifest).unwrap().replace("\"version\": 1", "\"version\": 99");
+    let text = fs::read_to_string(&manifest).unwrap().replace("\"version\": 2", "\"version\": 99");
     fs::write(&manifest, text).unwrap();
     assert_eq!(Store::open(world.store()).unwrap_err().code, "MC702");
     fs::write(&manifest, "{}").unwrap();
@@ -1192,7 +1233,8 @@ fn rejects_carry_what_the_identity_rule_needs() {
     world.run();
     let columns = ["src", "dataset", "field", "value", "id_number", "name", "area_code"];
     let rejects = dump(&world.open(), "rejects", Part::Whole, &columns);
-    let src = ((1i64 << 40) | 3).to_string();
+    // `payments` is the fourth contract by name; this is its first file.
+    let src = (((3i64 << 14 | 1) << 40) | 3).to_string();
     let expected: Vec<Option<String>> =
         [&src, "payments", "id_number", &given[2][0], &given[2][0], &given[2][1], &given[2][4]]
             .map(|s| Some(s.to_owned()))
@@ -1585,7 +1627,7 @@ fn rejects_say_their_file_and_row_in_the_table_the_sheet_and_the_report() {
     assert!(sheet.starts_with('\u{feff}') && lines.len() == 2, "{sheet}");
     assert!(lines[0].starts_with("src,file,row,dataset,field,reason,outcome,value,id_number"), "{sheet}");
     assert!(lines[1].contains("甲/payments.csv,7,payments,amount,bad_money,row_rejected,'=1+1,'"), "{sheet}");
-    assert_eq!(done.manifest.rejects_csv.as_ref().unwrap().rows, 1);
+    assert_eq!(done.manifest.rejects_csv.rows, 1);
     let place = &done.quality.datasets[0].rejected_places[0];
     assert_eq!((place.row, place.field.as_deref(), place.reason.as_str()), (7, Some("amount"), "bad_money"));
     for (lang, wanted) in

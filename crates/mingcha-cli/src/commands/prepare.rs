@@ -23,7 +23,9 @@ pub(super) fn run(context: &Context, args: &Prepare) -> Outcome {
     contracts_must_stand(&shelf)?;
     let _lock = Lock::take(&store)?;
     let bars = Bars::new(context, context.shows_progress(args.shape.format));
-    let prepared = into_store(context, &shelf, &data, &store, &args.intake, &args.power, &bars)?;
+    let mut options = options(context, &shelf, &data, &store, &args.intake, &args.power)?;
+    options.full = args.full;
+    let prepared = prepared(context, &options, &bars)?;
     show(context, &prepared, &store, args.shape.format);
     Ok(Exit::Done)
 }
@@ -38,6 +40,17 @@ pub(super) fn into_store(
     power: &Power,
     bars: &Bars,
 ) -> Result<Prepared, Failure> {
+    prepared(context, &options(context, shelf, data, store, intake, power)?, bars)
+}
+
+fn options(
+    context: &Context,
+    shelf: &Shelf,
+    data: &Path,
+    store: &Path,
+    intake: &Intake,
+    power: &Power,
+) -> Result<PrepareOptions, Failure> {
     let mut options = PrepareOptions::new(data, store, shelf.library.contracts.clone());
     options.mappings = context.config.sources.clone();
     options.encoding = intake.encoding.clone();
@@ -49,7 +62,11 @@ pub(super) fn into_store(
         options.memory_bytes = memory / 2;
     }
     options.as_of = day("--extract-date", intake.extract_date.as_deref())?;
-    let result = mingcha_intake::prepare(&options, bars);
+    Ok(options)
+}
+
+fn prepared(context: &Context, options: &PrepareOptions, bars: &Bars) -> Result<Prepared, Failure> {
+    let result = mingcha_intake::prepare(options, bars);
     bars.clear();
     context.interrupt.check()?;
     result.map_err(Failure::inputs)
@@ -84,7 +101,8 @@ fn show(context: &Context, prepared: &Prepared, store: &Path, format: Format) {
     let manifest = &prepared.manifest;
     if format == Format::Json {
         screen.json(&json!({"store": store.display().to_string(), "persons": manifest.persons, "shards": manifest.shards.len(),
-            "datasets": manifest.datasets, "files": manifest.files, "warnings": prepared.warnings}));
+            "datasets": manifest.datasets, "files": manifest.files, "warnings": prepared.warnings,
+            "unchanged": prepared.unchanged, "full_because": prepared.full_because}));
         return;
     }
     screen.diagnostics(&prepared.warnings);
@@ -95,6 +113,7 @@ fn show(context: &Context, prepared: &Prepared, store: &Path, format: Format) {
         screen.say("#拒收", "#rejected"),
         screen.say("#无人员", "#without a person"),
         screen.say("提取日期", "extracted"),
+        screen.say("来源", "from"),
     ]);
     for (name, entry) in &manifest.datasets {
         table.row([
@@ -104,9 +123,17 @@ fn show(context: &Context, prepared: &Prepared, store: &Path, format: Format) {
             count(entry.rows_rejected),
             count(entry.rows_unassigned),
             entry.as_of.map_or_else(|| screen.say("未注明", "not given").to_owned(), |d| d.to_string()),
+            if prepared.unchanged.contains(name) {
+                screen.say("未变，沿用", "unchanged").to_owned()
+            } else {
+                screen.say("读取", "read").to_owned()
+            },
         ]);
     }
     screen.table(&table);
+    if let Some(why) = &prepared.full_because {
+        screen.line(why.get(screen.lang));
+    }
     let (persons, shards, files) =
         (manifest.persons, manifest.shards.len() as u64, manifest.files.len() as u64);
     screen.line(match screen.lang {
