@@ -332,39 +332,23 @@ fn what_cannot_be_built_upon_is_made_anew_and_it_is_said_why() {
     let world = World::new(None);
     world.write("cremations.csv", &cremated(0..10));
     let first = world.prepare();
-    let whys: Vec<(&str, PrepareOptions, Box<dyn Fn()>)> = vec![
-        ("as asked", PrepareOptions { full: true, ..world.options("store") }, Box::new(|| {})),
-        (
-            "another number of shards",
-            PrepareOptions { shards: Some(2), ..world.options("store") },
-            Box::new(|| {}),
-        ),
-        (
-            "another build",
-            PrepareOptions { shards: Some(2), ..world.options("store") },
-            Box::new(|| {
-                let path = world.store().join("manifest.json");
-                let text = fs::read_to_string(&path).unwrap().replace(&first.manifest.build, "0");
-                fs::write(path, text).unwrap();
-            }),
-        ),
-        (
-            "version 1",
-            PrepareOptions { shards: Some(2), ..world.options("store") },
-            Box::new(|| {
-                let path = world.store().join("manifest.json");
-                let text = fs::read_to_string(&path).unwrap().replace("\"version\": 2", "\"version\": 1");
-                fs::write(path, text).unwrap();
-            }),
-        ),
-    ];
-    for (why, options, spoil) in whys {
-        spoil();
-        let done = prepare(&options, &Quiet).unwrap();
+    let path = world.store().join("manifest.json");
+    let spoil = |what: &str, by: &str| {
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace(what, by)).unwrap();
+    };
+    let made_anew = |options: &PrepareOptions, why: &str| {
+        let done = prepare(options, &Quiet).unwrap();
         let said = done.full_because.unwrap().en;
         assert!(said.contains(why), "{why}: {said}");
         assert_eq!((done.unchanged.len(), done.manifest.person_runs), (0, vec![0]));
-    }
+    };
+    let options = PrepareOptions { shards: Some(2), ..world.options("store") };
+    made_anew(&PrepareOptions { full: true, ..world.options("store") }, "as asked");
+    made_anew(&options, "another number of shards");
+    spoil(&first.manifest.build, "0");
+    made_anew(&options, "another build");
+    spoil("\"version\": 2", "\"version\": 1");
+    made_anew(&options, "version 1");
 }
 
 /// Every file under a folder, with what is in it.

@@ -78,7 +78,13 @@ impl Earlier {
         if options.full {
             return Err(said("按要求全部重新读取", "everything was read again, as asked"));
         }
-        let store = Store::open(&options.store).map_err(|d| d.message)?;
+        let store = Store::open(&options.store).map_err(|d| {
+            let Text { zh, en } = d.message;
+            said(
+                &format!("原有的数据仓不能沿用（{zh}），全部重新读取"),
+                &format!("the earlier store cannot be built upon ({en}); everything was read again"),
+            )
+        })?;
         let manifest = store.manifest();
         if manifest.build != BUILD {
             return Err(said(
@@ -437,7 +443,8 @@ fn grown_ranges(
         last.pid_to = grown;
         return Some(out);
     }
-    let pieces = (fresh / target.max(1)).max(1);
+    // A store without persons does not tell how many a shard should have.
+    let pieces = fresh.checked_div(target)?.max(1);
     if out.len() as u64 + pieces > most_shards as u64 {
         return None;
     }
@@ -536,6 +543,7 @@ mod tests {
         }
         assert_eq!(grown_ranges(&old, 20, 10, 3), None);
         assert_eq!(grown_ranges(&old, u64::from(u32::MAX), 10, 3), None);
-        assert_eq!(grown_ranges(&shards(&[0, 0]), 3, 0, 3), None);
+        assert_eq!(grown_ranges(&shards(&[0, 0]), 3, 0, 100), None);
+        assert_eq!(grown_ranges(&shards(&[0, 0]), 0, 0, 100), Some(shards(&[0, 0])));
     }
 }

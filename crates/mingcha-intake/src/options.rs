@@ -25,7 +25,8 @@ pub struct PrepareOptions {
     pub as_of: Option<NaiveDate>,
     /// Number of shards; `None`: one for each million rows.
     pub shards: Option<usize>,
-    /// Bytes of rows held at once. The person index (8 bytes a person) comes on top.
+    /// Bytes of rows held at once. The person index comes on top: 8 bytes a person, and up to 36 while a store is
+    /// built upon.
     pub memory_bytes: u64,
     /// Worker threads; `None`: one for each core.
     pub threads: Option<usize>,
