@@ -44,6 +44,16 @@ pub(crate) fn rewrite(
     Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
 }
 
+/// The plan of something that works on everything at once: only with look-ups. The other operators hold all their
+/// rows in memory, which a shard has room for and a city has not.
+pub(crate) fn rewrite_whole(
+    plan: &Arc<dyn ExecutionPlan>,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let rewritten = lookup::restrict_joins(plan)?;
+    Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
+}
+
 fn bottom_up(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
     let children = plan.children().into_iter().map(|c| bottom_up(c, config)).collect::<Result<Vec<_>>>()?;
     let plan =

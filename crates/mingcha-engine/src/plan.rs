@@ -89,10 +89,11 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    /// Puts the operators for rows that lie by person into the plan of a local piece.
-    pub(crate) fn by_person(&mut self, catalog: &Catalog) -> Result<(), DataFusionError> {
+    /// Puts the operators for rows that lie by person into the plan; `local`: it runs shard by shard.
+    pub(crate) fn by_person(&mut self, catalog: &Catalog, local: bool) -> Result<(), DataFusionError> {
         let state = catalog.session.state();
-        self.physical = person::rewrite(&self.physical, state.config_options())?;
+        let rewrite = if local { person::rewrite } else { person::rewrite_whole };
+        self.physical = rewrite(&self.physical, state.config_options())?;
         Ok(())
     }
 }

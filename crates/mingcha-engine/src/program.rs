@@ -161,8 +161,8 @@ impl Program {
         match compiled {
             Ok(mut compiled) => {
                 let place = self.place(&compiled);
-                if place == Place::Local && !order.plain_plans {
-                    compiled.by_person(&self.catalog)?;
+                if !order.plain_plans {
+                    compiled.by_person(&self.catalog, place == Place::Local)?;
                 }
                 let spread = match &place {
                     Place::Local => Some(compiled.spread.clone()),
@@ -234,9 +234,11 @@ impl Program {
             Spread::Scattered(why) => Some(why.clone()),
         });
         let place = not_local.map_or(Place::Local, Place::After);
-        if place == Place::Local && !order.plain_plans {
+        if !order.plain_plans {
             for compiled in std::iter::once(&mut candidates).chain(&mut counters) {
-                compiled.by_person(&self.catalog).map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
+                compiled
+                    .by_person(&self.catalog, place == Place::Local)
+                    .map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
             }
         }
         Ok(RulePlan { id: rule.id.clone(), schema, candidates, counters, place, views: needed })

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int32Type, SchemaRef};
 use async_trait::async_trait;
@@ -188,6 +188,28 @@ impl SlotScan {
         scan
     }
 
+    /// The rows of one part of a dataset, or those of them that are looked up.
+    fn part(&self, tables: &dyn Tables, part: Part, sets: &PersonSets) -> Result<Vec<RecordBatch>> {
+        let persons = match part {
+            Part::Shard(shard) => tables.shard_persons(shard),
+            _ => None,
+        };
+        if persons.is_some_and(|(from, to)| sets.has_none_of(&self.lookups, from..to)) {
+            return Ok(Vec::new());
+        }
+        let columns: Vec<&str> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let read = tables.read(&self.name, part, &columns);
+        let mut out = Vec::new();
+        for batch in read.map_err(|fault| DataFusionError::External(Box::new(fault)))? {
+            let batch = compact(&select(&batch, &self.schema)?);
+            match sets.rows(&self.lookups, &batch, None) {
+                Some(wanted) => out.push(take_record_batch(&batch, &UInt32Array::from(wanted))?),
+                None => out.push(batch),
+            }
+        }
+        Ok(out.into_iter().flat_map(slices).collect())
+    }
+
     /// Rows in memory, or those of them that are looked up.
     fn in_memory(&self, rows: &Rows, sets: &PersonSets) -> Result<Vec<RecordBatch>> {
         let batch = select(&rows.batch, &self.schema)?;
@@ -269,19 +291,11 @@ impl ExecutionPlan for SlotScan {
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(read).try_flatten())))
             }
             Content::Whole(tables) => {
-                let (name, wanted) = (self.name.clone(), Arc::clone(&schema));
-                let rows = parts(tables.as_ref(), &name).into_iter().flat_map(move |part| {
-                    let columns: Vec<&str> = wanted.fields().iter().map(|f| f.name().as_str()).collect();
-                    match tables.read(&name, part, &columns) {
-                        Ok(batches) => batches
-                            .iter()
-                            .map(|b| select(b, &wanted))
-                            .flat_map(|r| match r {
-                                Ok(batch) => slices(batch).map(Ok).collect::<Vec<_>>(),
-                                Err(error) => vec![Err(error)],
-                            })
-                            .collect::<Vec<_>>(),
-                        Err(fault) => vec![Err(DataFusionError::External(Box::new(fault)))],
+                let scan = self.clone();
+                let rows = parts(tables.as_ref(), &self.name).into_iter().flat_map(move |part| {
+                    match scan.part(tables.as_ref(), part, &scene.persons) {
+                        Ok(batches) => batches.into_iter().map(Ok).collect(),
+                        Err(error) => vec![Err(error)],
                     }
                 });
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(rows))))

@@ -35,7 +35,7 @@ use crate::tables::{Part, RowLocator, Tables, file_and_row};
 /// Shards whose numbers are kept in memory.
 const KEPT_NUMBERS: usize = 4;
 
-/// Rows of a batch: large, because a shard is decoded as a whole.
+/// Rows of a batch where a file is read piece by piece.
 const BATCH_ROWS: usize = 1 << 16;
 
 /// Rows between two persons that are remembered of a shard that is read slice by slice.
@@ -570,14 +570,17 @@ fn decode(
             builder.schema().fields().find(column).ok_or_else(|| format!("no column {column}"))?;
         leaves.push(index);
     }
+    let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    // A shard that is wanted whole comes in one piece, so that nobody has to put it together again.
+    let mut batch_rows = all.max(1);
     if let Some(rows) = rows {
-        let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+        batch_rows = BATCH_ROWS;
         let rows = rows.start.min(all)..rows.end.min(all);
         builder = builder.with_row_selection(RowSelection::from_consecutive_ranges([rows].into_iter(), all));
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), leaves);
     let reader =
-        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|e| e.to_string())?;
+        builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(|e| e.to_string())?;
     for batch in reader {
         each(batch.map_err(|e| e.to_string())?);
     }

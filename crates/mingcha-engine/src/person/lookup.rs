@@ -98,6 +98,14 @@ impl PersonSets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
+    /// Whether it is known that `lookups` ask for nobody of a range of persons.
+    pub(crate) fn has_none_of(&self, lookups: &[Lookup], range: std::ops::Range<i32>) -> bool {
+        lookups.iter().filter_map(|l| self.get(&l.set)).any(|persons| {
+            let next = persons.partition_point(|p| *p < range.start);
+            persons.get(next).is_none_or(|p| *p >= range.end)
+        })
+    }
+
     /// The rows of `batch` (all rows of a table, in the scan's columns) that `lookups` leave. The smallest set
     /// of persons is asked; the join looks at the rest anyway. `None`: read it whole.
     pub(crate) fn rows(
