@@ -17,6 +17,8 @@ mod exists;
 mod groups;
 mod lookup;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::Arc;
@@ -69,6 +71,11 @@ fn bottom_up(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Ar
 /// DataFusion's own last check: every operator gets the order and the distribution that it relies on.
 fn is_sane(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> bool {
     SanityCheckPlan::new().optimize(Arc::clone(plan), config).is_ok()
+}
+
+/// Whether all rows of `input` come in one stream: what belongs together must meet in one place.
+fn is_one_stream(input: &Arc<dyn ExecutionPlan>) -> bool {
+    input.properties().output_partitioning().partition_count() == 1
 }
 
 /// The plan over other children.

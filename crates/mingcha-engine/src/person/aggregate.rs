@@ -21,7 +21,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 use super::groups::Groups;
 use super::window::condition;
-use super::{person_column, stream, with_children};
+use super::{is_one_stream, person_column, stream, with_children};
 
 /// The operator in place of a GROUP BY with a person; `None` where it does not fit.
 pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -35,6 +35,7 @@ pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
     };
     let single = matches!(grouped.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
     let fits = single
+        && is_one_stream(input)
         && by_person
         && group.is_single()
         && !group.has_grouping_set()

@@ -30,7 +30,7 @@ use futures::{StreamExt, TryStreamExt, stream as streams};
 
 use super::groups::Groups;
 use super::window::condition;
-use super::{lookup, person_column, stream, with_children};
+use super::{is_one_stream, lookup, person_column, stream, with_children};
 use crate::plan::estimated_rows;
 
 /// What comes out of the kept side.
@@ -78,6 +78,9 @@ pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
     }
     let left_kept = kept_side == JoinSide::Left;
     let (kept, other) = if left_kept { (join.left(), join.right()) } else { (join.right(), join.left()) };
+    if !is_one_stream(kept) || !is_one_stream(other) {
+        return Ok(None);
+    }
     let turned = |pair: &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
         let (l, r) = (Arc::clone(&pair.0), Arc::clone(&pair.1));
         if left_kept { (l, r) } else { (r, l) }

@@ -18,17 +18,19 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
-use super::{aggregate, exists, person_column, window, with_children};
+use super::{aggregate, exists, is_one_stream, person_column, window, with_children};
 use crate::tables::{Scene, SlotScan};
 
 /// More persons than this are not kept: the other side is read whole then.
@@ -184,6 +186,9 @@ pub(super) fn publish(
     to: &Arc<dyn ExecutionPlan>,
     to_column: usize,
 ) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>)>> {
+    if !is_one_stream(from) {
+        return Ok(None);
+    }
     let set = SetKey::default();
     let Some(restricted) = restricted(to, to_column, &set)? else { return Ok(None) };
     let publisher = PersonSetExec { input: Arc::clone(from), column: from_column, set };
@@ -221,7 +226,11 @@ fn restricted(
         let inner = projection.expr()[column].expr.downcast_ref::<Column>().map(Column::index);
         return through(plan, &[inner], set);
     }
-    if plan.downcast_ref::<SortExec>().is_some_and(|s| s.fetch().is_none()) || plan.is::<PersonSetExec>() {
+    if plan.downcast_ref::<SortExec>().is_some_and(|s| s.fetch().is_none())
+        || plan.is::<PersonSetExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.downcast_ref::<SortPreservingMergeExec>().is_some_and(|m| m.fetch().is_none())
+    {
         return through(plan, &[Some(column)], set);
     }
     if let Some(union) = plan.downcast_ref::<UnionExec>() {

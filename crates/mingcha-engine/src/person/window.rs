@@ -30,7 +30,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, Wi
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::groups::{Groups, comparator, index};
-use super::{person_column, stream, with_children};
+use super::{is_one_stream, person_column, stream, with_children};
 
 /// Aggregates that are the same whatever the order of rows.
 const AGGREGATES: &[&str] = &["sum", "count", "min", "max", "bool_and", "bool_or", "avg"];
@@ -46,14 +46,14 @@ pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
     };
     let by_person =
         |e: &Arc<dyn WindowExpr>| e.partition_by().iter().any(|p| person_column(p, input.as_ref()).is_some());
-    if !expressions.iter().all(|e| by_person(e) && function(e).is_some()) {
-        return Ok(None);
-    }
     // The order that DataFusion needs for its way is not needed here.
     let input = match input.downcast_ref::<SortExec>() {
         Some(sort) if sort.fetch().is_none() => sort.input(),
         _ => input,
     };
+    if !is_one_stream(input) || !expressions.iter().all(|e| by_person(e) && function(e).is_some()) {
+        return Ok(None);
+    }
     let schema = plan.schema();
     Ok(Some(Arc::new(PersonWindowExec {
         expressions: expressions.to_vec(),
@@ -75,7 +75,7 @@ enum Function {
 }
 
 fn function(expr: &Arc<dyn WindowExpr>) -> Option<Function> {
-    if has_modifier(expr) {
+    if says(expr, "filter: Some(") || says(expr, "ignore_nulls: true") {
         return None;
     }
     let any = expr.as_any();
@@ -85,8 +85,11 @@ fn function(expr: &Arc<dyn WindowExpr>) -> Option<Function> {
             "row_number" => Some(Function::RowNumber),
             "rank" => Some(Function::Rank),
             "dense_rank" => Some(Function::DenseRank),
-            "lag" if function.args().len() == 1 => Some(Function::Shift(-1)),
-            "lead" if function.args().len() == 1 => Some(Function::Shift(1)),
+            "lag" | "lead" if function.args().len() == 1 => {
+                // Reversed, it goes the other way over the order turned round.
+                let forward = (function.fun().name() == "lead") != says(expr, "is_reversed: true");
+                Some(Function::Shift(if forward { 1 } else { -1 }))
+            }
             "first_value"
                 if function.args().len() == 1 && expr.get_window_frame().start_bound.is_unbounded() =>
             {
@@ -112,10 +115,10 @@ fn aggregate(expr: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
     }
 }
 
-/// FILTER and IGNORE NULLS change what a window computes, and can be seen from outside only so.
-fn has_modifier(expr: &Arc<dyn WindowExpr>) -> bool {
-    let text = format!("{expr:?}");
-    text.contains("filter: Some(") || text.contains("ignore_nulls: true")
+/// Whether a property stands in the expression's own words: FILTER, IGNORE NULLS and the reversal that saves a sort
+/// change what is computed, and cannot be asked for in another way.
+fn says(expr: &Arc<dyn WindowExpr>, property: &str) -> bool {
+    format!("{expr:?}").contains(property)
 }
 
 /// Whether every row sees its whole partition.
