@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod sql;
 mod tables;
+mod worker;
 
 pub use check::check_sql;
 pub use examples::{ExampleResult, test_examples};

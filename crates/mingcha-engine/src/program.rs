@@ -34,18 +34,6 @@ pub(crate) enum Place {
     After(String),
 }
 
-impl Place {
-    /// Once, before the shards.
-    pub(crate) fn is_before(&self) -> bool {
-        *self == Self::Before
-    }
-
-    /// Once, after the shards.
-    pub(crate) fn is_after(&self) -> bool {
-        matches!(self, Self::After(_))
-    }
-}
-
 /// A compiled view.
 pub(crate) struct ViewPlan {
     pub name: String,

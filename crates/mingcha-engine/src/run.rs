@@ -10,31 +10,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, collect};
-use mingcha_intake::{Part, Tables};
+use mingcha_intake::Tables;
 use mingcha_rules::rule::{Input, Status};
 use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
 
-use crate::context::{Budget, Workplace};
+use crate::context::Budget;
 use crate::gather::{self, Harvest};
-use crate::plan::{self, BUILTIN};
-use crate::program::{CANDIDATES, Order, Place, Program, RulePlan, ViewPlan};
+use crate::plan::BUILTIN;
+use crate::program::{Order, Place, Program, RulePlan, ViewPlan};
 use crate::report::{RunOptions, RunProgress, RunReport};
-use crate::tables::{Content, Rows, Scene, Slots, compact};
+use crate::tables::{Content, Rows, Slots};
+use crate::worker::{Stop, Walk, Walked, Worker, in_parallel, panicked};
 
-/// Share of the memory limit that plans may reserve; the rest is for what no pool sees.
-const POOL_SHARE: f64 = 0.6;
-/// How often a long plan asks whether the run was cancelled.
-const CANCEL_POLL: Duration = Duration::from_millis(100);
-/// Stack of a worker: planning recurses as deep as a rule's expressions.
-const WORKER_STACK: usize = 64 << 20;
+/// What the process takes before the first row: the program, plans, the allocator's own.
+const FIXED_BYTES: u64 = 48 << 20;
 /// Below this many persons a limit per mille says nothing.
 const PER_MILLE_FROM: u64 = 10_000;
 
@@ -60,13 +53,6 @@ pub fn run(
         )]
     };
     let workers = workers_of(options);
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a byte count"
-    )]
-    let pool = options.memory.map(|m| (m as f64 * POOL_SHARE) as usize);
     let order = Order {
         library,
         rules: &runnable,
@@ -75,7 +61,13 @@ pub fn run(
         params: &options.params,
         plain_plans: options.plain_plans,
     };
-    let budget = Budget { memory: pool.map(|p| p / workers), spill_dir: options.spill_dir.clone() };
+    // Half of what a worker has is for what plans reserve; the rows of a part come at most to a third of the other
+    // half, since they are held more than once while they are decoded, and views stand beside them.
+    let share = options.memory.map(|m| m.saturating_sub(FIXED_BYTES).max(m / 4) / workers as u64);
+    let budget = Budget {
+        memory: share.map(|s| usize::try_from(s / 2).unwrap_or(usize::MAX)),
+        spill_dir: options.spill_dir.clone(),
+    };
     let program = Program::new(&order).map_err(|e| internal(&e))?;
     for (id, faults) in &program.broken {
         let reasons: Vec<&crate::sql::SqlFault> = faults.iter().map(|f| &f.fault).collect();
@@ -85,24 +77,24 @@ pub fn run(
     }
     books.place(&program, tables.as_ref());
     books.announce(progress);
-    let stage = Stage { tables, library, options, progress, program: &program, budget: &budget };
+    let part_bytes = share.map(|s| s / 6);
+    let stage = Stage { tables, library, options, progress, program: &program, budget: &budget, part_bytes };
     let local: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place == Place::Local).collect();
     let later: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place != Place::Local).collect();
     let kept_views = views_kept_for(&program, &later);
+    let walk_needed = !local.is_empty() || !kept_views.is_empty();
     // One part more than there are shards: the rows that lead to no person, all together.
-    let shards = if local.is_empty() && kept_views.is_empty() { 0 } else { tables.n_shards() + 1 };
-    progress.begin((shards * local.len().max(1) + later.len()) as u64);
+    let parts = if walk_needed { tables.n_shards() + 1 } else { 0 };
+    progress.begin((parts * local.len().max(1) + later.len()) as u64);
 
     let everything = stage.everything();
-    let before = stage.views(Place::is_before, &everything, &mut books)?;
-    let (mut harvests, views) = stage.shards(shards, workers, &before, &kept_views, &mut books)?;
-    for (name, batches) in views {
-        match Rows::new(batches) {
-            Ok(rows) => everything.put(&name, rows),
-            Err(error) => books.fail_readers(&program, &name, &error.into()),
-        }
-    }
-    stage.views(Place::is_after, &everything, &mut books)?;
+    let (needed, beside) = before_views(&program);
+    let before = stage.views(needed, &everything, &mut books)?;
+    let walk = Walk { stage: &stage, before: &before, kept: &kept_views, beside, everything: &everything };
+    let walked = if walk_needed { walk.run(workers)? } else { Walked::default() };
+    let mut harvests = stage.enter(walked, &everything, &mut books);
+    let left = program.views.iter().filter(|v| v.place != Place::Local && !everything.has(&v.name));
+    stage.views(left.collect(), &everything, &mut books)?;
     stage.later(later, &everything, &mut harvests, &mut books)?;
     if progress.cancelled() {
         return Ok(RunReport { cancelled: true, ..RunReport::default() });
@@ -154,6 +146,26 @@ fn select<'a>(library: &'a Library, options: &RunOptions) -> Result<Vec<&'a Load
         .collect())
 }
 
+/// The views over everything that the shards need, made before them, and those that can be made beside them: read
+/// by nothing in the shards, and reading no other view.
+fn before_views(program: &Program) -> (Vec<&ViewPlan>, Vec<&ViewPlan>) {
+    let before = || program.views.iter().filter(|v| v.place == Place::Before);
+    let in_shards = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
+    let rules = program.rules.iter().filter(|r| r.place == Place::Local);
+    let rules = rules.flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
+    let mut needed: BTreeSet<&str> =
+        in_shards.chain(rules).flat_map(|c| c.columns.keys().map(String::as_str)).collect();
+    // Views stand in order: those that a view reads come before it.
+    let views: Vec<&ViewPlan> = before().collect();
+    for view in views.iter().rev().filter(|v| needed.contains(v.name.as_str())).collect::<Vec<_>>() {
+        needed.extend(view.compiled.columns.keys().map(String::as_str));
+    }
+    let reads_view = |v: &ViewPlan| v.compiled.columns.keys().any(|name| program.view(name).is_some());
+    let (needed, others): (Vec<_>, Vec<_>) =
+        views.into_iter().partition(|v| needed.contains(v.name.as_str()));
+    (needed, others.into_iter().filter(|v| !reads_view(v)).collect())
+}
+
 /// Local views whose rows are needed again once all shards are done.
 fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
     let late_views = program.views.iter().filter(|v| matches!(v.place, Place::After(_)));
@@ -171,59 +183,20 @@ fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Why a plan stopped.
-enum Stop {
-    Cancelled,
-    Failed(Text),
-    /// More memory than it may have.
-    Held(Text),
-}
-
-impl From<DataFusionError> for Stop {
-    fn from(error: DataFusionError) -> Self {
-        match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self::Held(Text {
-                zh: "所需内存超过 --memory 的限制；请加大内存，或增加分片数后重新 prepare".to_owned(),
-                en:
-                    "it needs more memory than --memory allows; allow more, or prepare again with more shards"
-                        .to_owned(),
-            }),
-            _ => Self::Failed(plan::execution_text(&error)),
-        }
-    }
-}
-
-/// What a panic said may quote a value of a row: it is not repeated.
-fn panicked() -> Text {
-    Text {
-        zh: "程序内部错误，其他规则不受影响".to_owned(),
-        en: "an internal error; the other rules are not affected".to_owned(),
-    }
-}
-
 /// What every part of a run needs.
-struct Stage<'a> {
-    tables: &'a Arc<dyn Tables>,
-    library: &'a Library,
-    options: &'a RunOptions,
-    progress: &'a dyn RunProgress,
-    program: &'a Program,
-    budget: &'a Budget,
-}
-
-/// What the shards gave: by rule the harvests in order of shard, and the rows of views that are needed again.
-type FromShards = (BTreeMap<String, Vec<Harvest>>, BTreeMap<String, Vec<RecordBatch>>);
-
-/// What one shard gave.
-struct ShardResult {
-    shard: usize,
-    harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
-    views: Vec<(String, Vec<RecordBatch>)>,
-    broken_views: Vec<(String, Stop)>,
+pub(crate) struct Stage<'a> {
+    pub(crate) tables: &'a Arc<dyn Tables>,
+    pub(crate) library: &'a Library,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) progress: &'a dyn RunProgress,
+    pub(crate) program: &'a Program,
+    pub(crate) budget: &'a Budget,
+    /// Bytes that the rows of one part may take, for one worker; absent: a shard is walked whole.
+    pub(crate) part_bytes: Option<u64>,
 }
 
 impl<'a> Stage<'a> {
-    fn gathering(&self, loaded: &'a LoadedRule, plan: &'a RulePlan) -> gather::Task<'a> {
+    pub(crate) fn gathering(&self, loaded: &'a LoadedRule, plan: &'a RulePlan) -> gather::Task<'a> {
         gather::Task {
             loaded,
             schema: Arc::clone(&plan.schema),
@@ -243,14 +216,14 @@ impl<'a> Stage<'a> {
         Arc::new(slots)
     }
 
-    /// Makes the views of one place over everything, several at a time, and puts them among the tables.
+    /// Makes views over everything, several at a time, and puts them among the tables.
     fn views(
         &self,
-        place: fn(&Place) -> bool,
+        views: Vec<&ViewPlan>,
         everything: &Arc<Slots>,
         books: &mut Books,
     ) -> Result<BTreeMap<String, Content>, Vec<Diagnostic>> {
-        let mut waiting: Vec<&ViewPlan> = self.program.views.iter().filter(|v| place(&v.place)).collect();
+        let mut waiting = views;
         let mut made = BTreeMap::new();
         while !waiting.is_empty() {
             let names: BTreeSet<&String> = waiting.iter().map(|v| &v.name).collect();
@@ -272,6 +245,33 @@ impl<'a> Stage<'a> {
             waiting = later;
         }
         Ok(made)
+    }
+
+    /// Enters what the walk over the shards gave; gives the harvests of each rule, in order of part.
+    fn enter(
+        &self,
+        walked: Walked,
+        everything: &Arc<Slots>,
+        books: &mut Books,
+    ) -> BTreeMap<String, Vec<Harvest>> {
+        for (name, stop) in &walked.broken_views {
+            books.fail_readers(self.program, name, stop);
+        }
+        for (name, batches) in walked.views {
+            match Rows::new(batches) {
+                Ok(rows) => everything.put(&name, rows),
+                Err(error) => books.fail_readers(self.program, &name, &error.into()),
+            }
+        }
+        let mut harvests: BTreeMap<String, Vec<Harvest>> = BTreeMap::new();
+        for (id, harvest, spent, peak) in walked.harvests {
+            books.worked(&id, spent, peak);
+            match harvest {
+                Ok(harvest) => harvests.entry(id).or_default().push(harvest),
+                Err(stop) => books.stop(&id, &stop),
+            }
+        }
+        harvests
     }
 
     /// Runs the rules that need everything at once, several at a time.
@@ -334,302 +334,11 @@ impl<'a> Stage<'a> {
             books.announce(self.progress);
         }
     }
-
-    /// Walks the shards with `workers` threads.
-    fn shards(
-        &self,
-        n_shards: usize,
-        workers: usize,
-        before: &BTreeMap<String, Content>,
-        kept: &BTreeSet<String>,
-        books: &mut Books,
-    ) -> Result<FromShards, Vec<Diagnostic>> {
-        let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<ShardResult>> = Mutex::new(Vec::new());
-        let troubles: Mutex<Vec<Diagnostic>> = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..workers.min(n_shards) {
-                let worker = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, || {
-                    let work = || {
-                        let worker = Worker::new(self.program, self.budget, Arc::default())?;
-                        worker.references(self)?;
-                        for (name, rows) in before {
-                            worker.slots.put(name, rows.clone());
-                        }
-                        loop {
-                            let shard = next.fetch_add(1, Ordering::Relaxed);
-                            if shard >= n_shards || self.progress.cancelled() {
-                                return Ok(());
-                            }
-                            let result = worker.shard(self, shard, kept)?;
-                            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-                        }
-                    };
-                    let worked: Result<(), Vec<Diagnostic>> = work();
-                    if let Err(faults) = worked {
-                        next.store(n_shards, Ordering::Relaxed);
-                        troubles.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
-                    }
-                });
-                if let Err(e) = worker {
-                    let fault = Diagnostic::error(
-                        "MC701",
-                        format!("无法启动线程：{e}"),
-                        format!("a thread cannot be started: {e}"),
-                    );
-                    troubles.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
-                }
-            }
-        });
-        let mut troubles = troubles.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if !troubles.is_empty() {
-            troubles.dedup();
-            return Err(troubles);
-        }
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|r| r.shard);
-        let mut harvests: BTreeMap<String, Vec<Harvest>> = BTreeMap::new();
-        let mut views: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-        for result in results {
-            for (name, stop) in &result.broken_views {
-                for rule in self
-                    .library
-                    .rules
-                    .iter()
-                    .filter(|r| self.library.needed_views(r).iter().any(|v| v.view.name == *name))
-                {
-                    books.stop(&rule.rule.id, stop);
-                }
-            }
-            for (id, harvest, spent, peak) in result.harvests {
-                books.worked(&id, spent, peak);
-                match harvest {
-                    Ok(harvest) => harvests.entry(id).or_default().push(harvest),
-                    Err(stop) => books.stop(&id, &stop),
-                }
-            }
-            for (name, batches) in result.views {
-                views.entry(name).or_default().extend(batches);
-            }
-        }
-        Ok((harvests, views))
-    }
-}
-
-/// What one thread has of its own: what the tables hold, its memory, and the runtime that plans run on.
-struct Worker<'p> {
-    program: &'p Program,
-    slots: Arc<Slots>,
-    place: Workplace,
-    runtime: tokio::runtime::Runtime,
-    /// Columns to decode: dataset -> names.
-    columns: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl<'p> Worker<'p> {
-    fn new(program: &'p Program, budget: &Budget, slots: Arc<Slots>) -> Result<Self, Vec<Diagnostic>> {
-        let cannot = |e: &dyn std::fmt::Display| {
-            let (zh, en) = (format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"));
-            vec![Diagnostic::error("MC701", zh, en)]
-        };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| cannot(&e))?;
-        let place = Workplace::new(&program.catalog.session, budget).map_err(|e| cannot(&e))?;
-        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
-        let rules = program
-            .rules
-            .iter()
-            .filter(|r| r.place == Place::Local)
-            .flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
-        for compiled in views.chain(rules) {
-            for (table, names) in &compiled.columns {
-                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
-            }
-        }
-        Ok(Self { program, slots, place, runtime, columns })
-    }
-
-    /// Loads the reference tables that shards need.
-    fn references(&self, stage: &Stage<'_>) -> Result<(), Vec<Diagnostic>> {
-        let by_person = |name: &str| {
-            name == "persons" || stage.library.contract(name).is_some_and(|c| c.person.is_some())
-        };
-        for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && !by_person(name)) {
-            self.load(stage, name, Part::Whole).map_err(|d| vec![d])?;
-        }
-        Ok(())
-    }
-
-    fn load(&self, stage: &Stage<'_>, dataset: &str, part: Part) -> Result<usize, Diagnostic> {
-        let Some(wanted) = self.columns.get(dataset) else { return Ok(0) };
-        let mut columns: Vec<&str> = wanted.iter().map(String::as_str).collect();
-        if columns.is_empty() {
-            // A plan that only counts rows still needs their number.
-            columns.push(if dataset == "persons" { "pid" } else { "src" });
-        }
-        let batches = match stage.tables.rows(dataset) {
-            Some(_) => stage.tables.read(dataset, part, &columns)?,
-            None => Vec::new(),
-        };
-        let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
-        self.slots.put(dataset, Rows::new(batches).map_err(|e| unreadable(&e))?);
-        Ok(n_rows)
-    }
-
-    /// One shard: load, views, rules. The last "shard" holds the rows of all datasets that lead to no person;
-    /// where there are none it is passed over.
-    fn shard(
-        &self,
-        stage: &Stage<'_>,
-        shard: usize,
-        kept: &BTreeSet<String>,
-    ) -> Result<ShardResult, Vec<Diagnostic>> {
-        let by_person = |name: &str| {
-            name == "persons" || stage.library.contract(name).is_some_and(|c: &Contract| c.person.is_some())
-        };
-        let without_person = shard == stage.tables.n_shards();
-        let part = if without_person { Part::Unassigned } else { Part::Shard(shard) };
-        let mut n_rows = 0;
-        for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && by_person(name)) {
-            if without_person && name == "persons" {
-                self.slots.put(name, Content::Empty);
-            } else {
-                n_rows += self.load(stage, name, part).map_err(|d| vec![d])?;
-            }
-        }
-        let mut result =
-            ShardResult { shard, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
-        if without_person && n_rows == 0 {
-            let units = self.program.rules.iter().filter(|r| r.place == Place::Local).count();
-            stage.progress.advance(units as u64);
-            return Ok(result);
-        }
-        for view in self.program.views.iter().filter(|v| v.place == Place::Local) {
-            self.slots.put(&view.name, Content::Empty);
-            let made = self.collect(&view.compiled.physical, stage.progress).and_then(|batches| {
-                if kept.contains(&view.name) {
-                    result.views.push((view.name.clone(), batches.iter().map(compact).collect()));
-                }
-                Ok(Rows::new(batches)?)
-            });
-            match made {
-                Ok(rows) => self.slots.put(&view.name, rows),
-                Err(stop) => result.broken_views.push((view.name.clone(), stop)),
-            }
-        }
-        for rule in self.program.rules.iter().filter(|r| r.place == Place::Local) {
-            if stage.progress.cancelled() {
-                break;
-            }
-            let started = Instant::now();
-            let harvest = self.harvest(stage, rule);
-            result.harvests.push((rule.id.clone(), harvest, started.elapsed(), self.place.take_peak()));
-            stage.progress.advance(1);
-        }
-        for name in self.columns.keys().filter(|name| by_person(name)) {
-            self.slots.put(name, Content::Empty);
-        }
-        Ok(result)
-    }
-
-    /// Candidates, exclusions and counter-evidence of one rule on what the tables hold now.
-    fn harvest(&self, stage: &Stage<'_>, rule: &RulePlan) -> Result<Harvest, Stop> {
-        let Some(loaded) = stage.library.rule(&rule.id) else { return Ok(Harvest::default()) };
-        let candidates = self.collect(&rule.candidates.physical, stage.progress)?;
-        let sorted =
-            catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
-        let mut harvest = match sorted {
-            Ok(sifted) => sifted?,
-            Err(_) => return Err(Stop::Failed(panicked())),
-        };
-        if harvest.has_candidates() && !rule.counters.is_empty() {
-            self.slots.put(CANDIDATES, Rows::new(harvest.remaining.clone())?);
-            for counter in &rule.counters {
-                harvest.counters.push(self.collect(&counter.physical, stage.progress)?);
-            }
-            self.slots.put(CANDIDATES, Content::Empty);
-        }
-        Ok(harvest)
-    }
-
-    /// The rows of a view, to be kept: nothing but the rows themselves stays in memory.
-    fn rows(&self, plan: &Arc<dyn ExecutionPlan>, progress: &dyn RunProgress) -> Result<Content, Stop> {
-        let batches = self.collect(plan, progress)?;
-        Ok(Rows::new(batches.iter().map(compact).collect())?)
-    }
-
-    /// Executes a plan from a clean state; panics and cancellation are errors.
-    fn collect(
-        &self,
-        plan: &Arc<dyn ExecutionPlan>,
-        progress: &dyn RunProgress,
-    ) -> Result<Vec<RecordBatch>, Stop> {
-        let plan = reset_plan_states(Arc::clone(plan))?;
-        let context = self.place.execution(Scene::new(&self.slots));
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            self.runtime.block_on(async {
-                let work = collect(plan, context);
-                tokio::pin!(work);
-                loop {
-                    match tokio::time::timeout(CANCEL_POLL, &mut work).await {
-                        Ok(done) => return done.map_err(Stop::from),
-                        Err(_) if progress.cancelled() => return Err(Stop::Cancelled),
-                        Err(_) => {}
-                    }
-                }
-            })
-        }));
-        match ran {
-            Ok(result) => result.map(|batches| batches.into_iter().filter(|b| b.num_rows() > 0).collect()),
-            Err(_) => Err(Stop::Failed(panicked())),
-        }
-    }
 }
 
 /// Threads that the options allow.
 fn workers_of(options: &RunOptions) -> usize {
     options.threads.max(1)
-}
-
-/// `work` on every item, on up to `workers` threads; the results in the order of the items.
-fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let workers = workers.min(items.len());
-    if workers < 2 {
-        return items.into_iter().map(work).collect();
-    }
-    let waiting = Mutex::new(items.into_iter().enumerate());
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
-    let one = || {
-        loop {
-            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((place, item)) = next else { return };
-            let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..workers {
-            // Where no thread can be had, this one does the work.
-            let _ = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, one);
-        }
-        one();
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-fn unreadable(error: &DataFusionError) -> Diagnostic {
-    Diagnostic::error(
-        "MC701",
-        format!("数据无法装入内存：{error}"),
-        format!("the rows cannot be held: {error}"),
-    )
-}
-
-fn is_dataset(library: &Library, name: &str) -> bool {
-    BUILTIN.contains(&name) || library.contract(name).is_some()
 }
 
 /// The outcome of each rule as it becomes known.

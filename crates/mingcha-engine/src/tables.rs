@@ -85,6 +85,11 @@ impl Slots {
         Self(RwLock::new(self.0.read().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 
+    /// Whether a table has been given content.
+    pub(crate) fn has(&self, table: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(table)
+    }
+
     fn get(&self, table: &str) -> Content {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned().unwrap_or_default()
     }

@@ -1,0 +1,491 @@
+//! The walk over the shards, and the worker that walks. A part of the walk is a shard, or some persons of one
+//! where a shard would not fit into the memory that a worker has, or the rows that lead to no person. In every
+//! part each needed column is decoded once, each view evaluated once, and every local rule runs. A rule or view
+//! that runs out of memory all the same gets the part again in halves; one that cannot be held even so is held,
+//! which is an outcome. Results are put together in order of part, whoever made them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use datafusion::common::DataFusionError;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use mingcha_intake::{Part, Tables, builtin_schema, sql_schema};
+use mingcha_rules::{Contract, Diagnostic, Library, Text};
+
+use crate::context::{Budget, Workplace};
+use crate::gather::{self, Harvest};
+use crate::plan::{self, BUILTIN};
+use crate::program::{CANDIDATES, Place, Program, RulePlan, ViewPlan};
+use crate::report::RunProgress;
+use crate::run::Stage;
+use crate::tables::{Content, Rows, Scene, Slots, compact};
+
+/// How often a long plan asks whether the run was cancelled.
+const CANCEL_POLL: Duration = Duration::from_millis(100);
+/// Stack of a worker: planning recurses as deep as a rule's expressions.
+const WORKER_STACK: usize = 64 << 20;
+/// How often a part is halved for what does not fit.
+const DEEPEST: usize = 5;
+/// Bytes that a text takes in memory, on average: its view, and what does not fit into that.
+const TEXT_BYTES: usize = 24;
+
+/// What the walk needs beside the stage.
+pub(crate) struct Walk<'a> {
+    pub stage: &'a Stage<'a>,
+    /// Views over everything that the shards read.
+    pub before: &'a BTreeMap<String, Content>,
+    /// Local views whose rows are needed again afterwards.
+    pub kept: &'a BTreeSet<String>,
+    /// Views over everything that nothing in the shards reads: made meanwhile.
+    pub beside: Vec<&'a ViewPlan>,
+    /// The tables that those read, and where they are put.
+    pub everything: &'a Arc<Slots>,
+}
+
+/// What the walk gave, in order of part.
+#[derive(Default)]
+pub(crate) struct Walked {
+    pub harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
+    pub views: BTreeMap<String, Vec<RecordBatch>>,
+    pub broken_views: Vec<(String, Stop)>,
+}
+
+/// What one part gave.
+struct PartResult {
+    part: Part,
+    harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
+    views: Vec<(String, Vec<RecordBatch>)>,
+    broken_views: Vec<(String, Stop)>,
+}
+
+impl PartResult {
+    /// Takes out what ran out of memory: the rules, and the kept views.
+    fn take_held(&mut self, rules: &[&RulePlan]) -> (BTreeSet<String>, BTreeSet<String>) {
+        let held = |stop: &Stop| matches!(stop, Stop::Held(_));
+        let views: BTreeSet<String> =
+            self.broken_views.iter().filter(|(_, stop)| held(stop)).map(|(name, _)| name.clone()).collect();
+        let readers =
+            rules.iter().filter(|r| r.views.iter().any(|v| views.contains(v))).map(|r| r.id.clone());
+        let stopped = self.harvests.iter().filter(|h| h.1.as_ref().is_err_and(held)).map(|h| h.0.clone());
+        let again: BTreeSet<String> = readers.chain(stopped).collect();
+        self.broken_views.retain(|(name, _)| !views.contains(name));
+        self.harvests.retain(|h| !again.contains(&h.0));
+        (again, views)
+    }
+}
+
+impl Walk<'_> {
+    /// Walks with `workers` threads.
+    pub(crate) fn run(&self, workers: usize) -> Result<Walked, Vec<Diagnostic>> {
+        let parts = self.parts()?;
+        let n_tasks = self.beside.len() + parts.len();
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new((Vec::new(), Vec::new()));
+        let results = in_parallel(workers.min(n_tasks), (0..workers.min(n_tasks)).collect(), |_| {
+            let worker = Worker::new(self.stage.program, self.stage.budget, Arc::default())?;
+            worker.references(self.stage)?;
+            for (name, rows) in self.before {
+                worker.slots.put(name, rows.clone());
+            }
+            loop {
+                let task = next.fetch_add(1, Ordering::Relaxed);
+                if task >= n_tasks || self.stage.progress.cancelled() {
+                    return Ok(());
+                }
+                let made = match self.beside.get(task) {
+                    Some(view) => self.beside(view).map(|broken| (Vec::new(), broken)),
+                    None => worker.part(self, parts[task - self.beside.len()]).map(|made| (made, None)),
+                };
+                let (made, broken) = made.inspect_err(|_| next.store(n_tasks, Ordering::Relaxed))?;
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                done.0.extend(made);
+                done.1.extend(broken);
+            }
+        });
+        results.into_iter().collect::<Result<Vec<()>, Vec<Diagnostic>>>()?;
+        let (mut results, broken_views) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|r: &PartResult| r.part);
+        let mut walked = Walked { broken_views, ..Walked::default() };
+        for result in results {
+            walked.harvests.extend(result.harvests);
+            walked.broken_views.extend(result.broken_views);
+            for (name, batches) in result.views {
+                walked.views.entry(name).or_default().extend(batches);
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Makes one of the views beside the shards; what is broken of it.
+    fn beside(&self, view: &ViewPlan) -> Result<Option<(String, Stop)>, Vec<Diagnostic>> {
+        let worker = Worker::new(self.stage.program, self.stage.budget, Arc::clone(self.everything))?;
+        Ok(match worker.rows(&view.compiled.physical, self.stage.progress) {
+            Ok(rows) => {
+                self.everything.put(&view.name, rows);
+                None
+            }
+            Err(stop) => Some((view.name.clone(), stop)),
+        })
+    }
+
+    /// Whether a view is needed for one that is kept.
+    fn read_by_kept(&self, name: &str) -> bool {
+        let reads = |view: &ViewPlan| {
+            view.compiled.columns.contains_key(name)
+                && (self.kept.contains(&view.name) || self.read_by_kept(&view.name))
+        };
+        self.stage.program.views.iter().any(reads)
+    }
+
+    /// The parts of the walk: shards, cut into slices of equally many persons where one would not fit.
+    fn parts(&self) -> Result<Vec<Part>, Vec<Diagnostic>> {
+        let tables = self.stage.tables.as_ref();
+        let worker = Worker::new(self.stage.program, self.stage.budget, Arc::default())?;
+        let mut parts = Vec::new();
+        for shard in 0..tables.n_shards() {
+            let bytes = worker.expected_bytes(self.stage, shard);
+            let pieces = self.stage.part_bytes.map_or(1, |room| bytes.div_ceil(room.max(1)));
+            match tables.shard_persons(shard) {
+                Some((from, to)) if pieces > 1 && to > from => {
+                    let step =
+                        i64::from(to - from).div_euclid(i64::try_from(pieces).unwrap_or(i64::MAX)).max(1);
+                    let mut at = i64::from(from);
+                    while at < i64::from(to) {
+                        let end = (at + step).min(i64::from(to));
+                        // Both lie between `from` and `to`.
+                        let (from, to) = (at as i32, end as i32);
+                        parts.push(Part::Slice { shard, from, to });
+                        at = end;
+                    }
+                }
+                _ => parts.push(Part::Shard(shard)),
+            }
+        }
+        parts.push(Part::Unassigned);
+        Ok(parts)
+    }
+}
+
+/// The two halves of the persons of a part.
+fn halves(tables: &dyn Tables, part: Part) -> Option<[Part; 2]> {
+    let (shard, (from, to)) = match part {
+        Part::Shard(shard) => (shard, tables.shard_persons(shard)?),
+        Part::Slice { shard, from, to } => (shard, (from, to)),
+        _ => return None,
+    };
+    let middle = from + (to - from) / 2;
+    let piece = |from, to| Part::Slice { shard, from, to };
+    (middle > from).then(|| [piece(from, middle), piece(middle, to)])
+}
+
+/// Why a plan stopped.
+pub(crate) enum Stop {
+    Cancelled,
+    Failed(Text),
+    /// More memory than it may have.
+    Held(Text),
+}
+
+impl From<DataFusionError> for Stop {
+    fn from(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Held(Text {
+                zh: "所需内存超过 --memory 的限制；请加大内存，或增加分片数后重新 prepare".to_owned(),
+                en:
+                    "it needs more memory than --memory allows; allow more, or prepare again with more shards"
+                        .to_owned(),
+            }),
+            _ => Self::Failed(plan::execution_text(&error)),
+        }
+    }
+}
+
+/// What a panic said may quote a value of a row: it is not repeated.
+pub(crate) fn panicked() -> Text {
+    Text {
+        zh: "程序内部错误，其他规则不受影响".to_owned(),
+        en: "an internal error; the other rules are not affected".to_owned(),
+    }
+}
+
+/// What one thread has of its own: what the tables hold, its memory, and the runtime that plans run on.
+pub(crate) struct Worker<'p> {
+    program: &'p Program,
+    slots: Arc<Slots>,
+    pub(crate) place: Workplace,
+    runtime: tokio::runtime::Runtime,
+    /// Columns to decode: dataset -> names.
+    columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'p> Worker<'p> {
+    pub(crate) fn new(
+        program: &'p Program,
+        budget: &Budget,
+        slots: Arc<Slots>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let cannot = |e: &dyn std::fmt::Display| {
+            let (zh, en) = (format!("引擎无法启动：{e}"), format!("the engine cannot start: {e}"));
+            vec![Diagnostic::error("MC701", zh, en)]
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| cannot(&e))?;
+        let place = Workplace::new(&program.catalog.session, budget).map_err(|e| cannot(&e))?;
+        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
+        let rules = program
+            .rules
+            .iter()
+            .filter(|r| r.place == Place::Local)
+            .flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
+        for compiled in views.chain(rules) {
+            for (table, names) in &compiled.columns {
+                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
+            }
+        }
+        Ok(Self { program, slots, place, runtime, columns })
+    }
+
+    /// Loads the reference tables that shards need.
+    fn references(&self, stage: &Stage<'_>) -> Result<(), Vec<Diagnostic>> {
+        let by_person = |name: &str| {
+            name == "persons" || stage.library.contract(name).is_some_and(|c| c.person.is_some())
+        };
+        for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && !by_person(name)) {
+            self.load(stage, name, Part::Whole).map_err(|d| vec![d])?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the rows of a shard are expected to take.
+    fn expected_bytes(&self, stage: &Stage<'_>, shard: usize) -> u64 {
+        let width = |t: &DataType| t.primitive_width().unwrap_or(TEXT_BYTES) as u64;
+        self.columns
+            .iter()
+            .filter_map(|(dataset, columns)| {
+                let rows = stage.tables.part_rows(dataset, shard)?;
+                let schema = match stage.library.contract(dataset) {
+                    Some(contract) => sql_schema(contract),
+                    None => builtin_schema(dataset)?,
+                };
+                let own = |name: &String| schema.field_with_name(name).map_or(0, |f| width(f.data_type()));
+                Some(rows * columns.iter().map(own).sum::<u64>())
+            })
+            .sum()
+    }
+
+    fn load(&self, stage: &Stage<'_>, dataset: &str, part: Part) -> Result<usize, Diagnostic> {
+        let Some(wanted) = self.columns.get(dataset) else { return Ok(0) };
+        let mut columns: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        if columns.is_empty() {
+            // A plan that only counts rows still needs their number.
+            columns.push(if dataset == "persons" { "pid" } else { "src" });
+        }
+        let batches = match stage.tables.rows(dataset) {
+            Some(_) => stage.tables.read(dataset, part, &columns)?,
+            None => Vec::new(),
+        };
+        let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+        self.slots.put(dataset, Rows::new(batches).map_err(|e| unreadable(&e))?);
+        Ok(n_rows)
+    }
+
+    /// One part: load, views, rules. What needs more memory than there is gets it in smaller pieces of the part.
+    fn part(&self, walk: &Walk<'_>, part: Part) -> Result<Vec<PartResult>, Vec<Diagnostic>> {
+        let locals = || self.program.rules.iter().filter(|r| r.place == Place::Local);
+        let rules: Vec<&RulePlan> = locals().collect();
+        let (first, n_rows) = self.pass(walk, part, &rules, walk.kept, true)?;
+        let mut done = vec![first];
+        if n_rows == 0 {
+            return Ok(done);
+        }
+        let mut waiting = vec![(part, 0)];
+        while let Some((part, depth)) = waiting.pop() {
+            let Some(result) = done.iter_mut().find(|r| r.part == part) else { continue };
+            let Some(halves) = halves(walk.stage.tables.as_ref(), part).filter(|_| depth < DEEPEST) else {
+                continue;
+            };
+            let (held, kept) = result.take_held(&rules);
+            if held.is_empty() && kept.is_empty() {
+                continue;
+            }
+            let again: Vec<&RulePlan> = locals().filter(|r| held.contains(&r.id)).collect();
+            for half in halves {
+                done.push(self.pass(walk, half, &again, &kept, false)?.0);
+                waiting.push((half, depth + 1));
+            }
+        }
+        done.sort_by_key(|r| r.part);
+        Ok(done)
+    }
+
+    /// Some rules on one part, and the rows that it has.
+    fn pass(
+        &self,
+        walk: &Walk<'_>,
+        part: Part,
+        rules: &[&RulePlan],
+        kept: &BTreeSet<String>,
+        counted: bool,
+    ) -> Result<(PartResult, usize), Vec<Diagnostic>> {
+        let stage = walk.stage;
+        let by_person = |name: &str| {
+            name == "persons" || stage.library.contract(name).is_some_and(|c: &Contract| c.person.is_some())
+        };
+        let mut n_rows = 0;
+        for name in self.columns.keys().filter(|name| is_dataset(stage.library, name) && by_person(name)) {
+            if part == Part::Unassigned && name == "persons" {
+                self.slots.put(name, Content::Empty);
+            } else {
+                n_rows += self.load(stage, name, part).map_err(|d| vec![d])?;
+            }
+        }
+        let mut result =
+            PartResult { part, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
+        let advance = |n: usize| {
+            if counted && !matches!(part, Part::Slice { .. }) {
+                stage.progress.advance(n as u64);
+            }
+        };
+        if n_rows == 0 {
+            advance(rules.len());
+            return Ok((result, 0));
+        }
+        let wanted = |name: &String| kept.contains(name) || rules.iter().any(|r| r.views.contains(name));
+        let of_kept = |name: &String| walk.read_by_kept(name);
+        let locals = self.program.views.iter().filter(|v| v.place == Place::Local);
+        for view in locals.filter(|v| wanted(&v.name) || of_kept(&v.name)) {
+            self.slots.put(&view.name, Content::Empty);
+            let made = self.collect(&view.compiled.physical, stage.progress).and_then(|batches| {
+                if kept.contains(&view.name) {
+                    result.views.push((view.name.clone(), batches.iter().map(compact).collect()));
+                }
+                Ok(Rows::new(batches)?)
+            });
+            match made {
+                Ok(rows) => self.slots.put(&view.name, rows),
+                Err(stop) => result.broken_views.push((view.name.clone(), stop)),
+            }
+        }
+        for rule in rules {
+            if stage.progress.cancelled() {
+                break;
+            }
+            let started = Instant::now();
+            let harvest = self.harvest(stage, rule);
+            result.harvests.push((rule.id.clone(), harvest, started.elapsed(), self.place.take_peak()));
+            advance(1);
+        }
+        for name in self.columns.keys().filter(|name| by_person(name)) {
+            self.slots.put(name, Content::Empty);
+        }
+        Ok((result, n_rows))
+    }
+
+    /// Candidates, exclusions and counter-evidence of one rule on what the tables hold now.
+    pub(crate) fn harvest(&self, stage: &Stage<'_>, rule: &RulePlan) -> Result<Harvest, Stop> {
+        let Some(loaded) = stage.library.rule(&rule.id) else { return Ok(Harvest::default()) };
+        let candidates = self.collect(&rule.candidates.physical, stage.progress)?;
+        let sorted =
+            catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
+        let mut harvest = match sorted {
+            Ok(sifted) => sifted?,
+            Err(_) => return Err(Stop::Failed(panicked())),
+        };
+        if harvest.has_candidates() && !rule.counters.is_empty() {
+            self.slots.put(CANDIDATES, Rows::new(harvest.remaining.clone())?);
+            for counter in &rule.counters {
+                harvest.counters.push(self.collect(&counter.physical, stage.progress)?);
+            }
+            self.slots.put(CANDIDATES, Content::Empty);
+        }
+        Ok(harvest)
+    }
+
+    /// The rows of a view, to be kept: nothing but the rows themselves stays in memory.
+    pub(crate) fn rows(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        progress: &dyn RunProgress,
+    ) -> Result<Content, Stop> {
+        let batches = self.collect(plan, progress)?;
+        Ok(Rows::new(batches.iter().map(compact).collect())?)
+    }
+
+    /// Executes a plan from a clean state; panics and cancellation are errors.
+    fn collect(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        progress: &dyn RunProgress,
+    ) -> Result<Vec<RecordBatch>, Stop> {
+        let plan = reset_plan_states(Arc::clone(plan))?;
+        let context = self.place.execution(Scene::new(&self.slots));
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            self.runtime.block_on(async {
+                let work = collect(plan, context);
+                tokio::pin!(work);
+                loop {
+                    match tokio::time::timeout(CANCEL_POLL, &mut work).await {
+                        Ok(done) => return done.map_err(Stop::from),
+                        Err(_) if progress.cancelled() => return Err(Stop::Cancelled),
+                        Err(_) => {}
+                    }
+                }
+            })
+        }));
+        match ran {
+            Ok(result) => result.map(|batches| batches.into_iter().filter(|b| b.num_rows() > 0).collect()),
+            Err(_) => Err(Stop::Failed(panicked())),
+        }
+    }
+}
+
+/// `work` on every item, on up to `workers` threads; the results in the order of the items.
+pub(crate) fn in_parallel<T: Send, R: Send>(
+    workers: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let workers = workers.min(items.len());
+    if workers < 2 {
+        return items.into_iter().map(work).collect();
+    }
+    let waiting = Mutex::new(items.into_iter().enumerate());
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+    let one = || {
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((place, item)) = next else { return };
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            // Where no thread can be had, this one does the work.
+            let _ = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, one);
+        }
+        one();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn unreadable(error: &DataFusionError) -> Diagnostic {
+    Diagnostic::error(
+        "MC701",
+        format!("数据无法装入内存：{error}"),
+        format!("the rows cannot be held: {error}"),
+    )
+}
+
+fn is_dataset(library: &Library, name: &str) -> bool {
+    BUILTIN.contains(&name) || library.contract(name).is_some()
+}
