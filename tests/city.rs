@@ -38,10 +38,15 @@ fn scan(library: &Library, data: &Path, store: &Path, shards: Option<usize>, thr
     options.shards = shards;
     let prepared = prepare(&options, &Quiet);
     assert!(prepared.is_ok(), "{:?}", prepared.err());
-    let tables: Arc<dyn Tables> = Arc::new(Store::open(store).unwrap());
     let mut run = RunOptions::new(as_of());
     run.threads = threads;
-    let report = mingcha_engine::run(&tables, library, &run, &Silent).unwrap();
+    rerun(library, store, &run)
+}
+
+/// Runs every rule over a store.
+fn rerun(library: &Library, store: &Path, run: &RunOptions) -> RunReport {
+    let tables: Arc<dyn Tables> = Arc::new(Store::open(store).unwrap());
+    let report = mingcha_engine::run(&tables, library, run, &Silent).unwrap();
     for outcome in &report.outcomes {
         assert!(
             matches!(outcome.outcome, OutcomeKind::Found | OutcomeKind::Clean),
@@ -186,5 +191,33 @@ fn shards_and_threads_change_nothing() {
             scan(&library, &data, &dir.path().join(format!("s{shards}t{threads}")), Some(shards), threads);
         assert_eq!(one.findings, other.findings, "{shards} shards, {threads} threads");
         assert_eq!(one.excused, other.excused, "{shards} shards, {threads} threads");
+    }
+}
+
+#[test]
+fn plain_plans_and_little_memory_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = library();
+    let (data, store) = (dir.path().join("city"), dir.path().join("store"));
+    city(20_000, 11, CityFormat::Parquet, &data);
+    let ours = scan(&library, &data, &store, Some(2), 2);
+    assert!(ours.findings.len() > 100 && ours.excused.len() > 100);
+    let mut plain = RunOptions::new(as_of());
+    plain.plain_plans = true;
+    let mut small = RunOptions::new(as_of());
+    small.threads = 2;
+    // A worker has room for a few megabytes of rows: shards are walked in slices.
+    small.memory = Some(128 << 20);
+    for (name, options) in [("plain plans", plain), ("little memory", small)] {
+        let other = rerun(&library, &store, &options);
+        assert_eq!(ours.findings, other.findings, "{name}");
+        assert_eq!(ours.excused, other.excused, "{name}");
+        for (a, b) in ours.outcomes.iter().zip(&other.outcomes) {
+            assert_eq!(
+                (&a.rule_id, a.candidates, &a.excluded),
+                (&b.rule_id, b.candidates, &b.excluded),
+                "{name}"
+            );
+        }
     }
 }

@@ -241,6 +241,8 @@ pub(crate) struct Scope {
     pub(crate) as_of: Option<String>,
     #[arg(long, value_name = "ID", value_delimiter = ',', help = say("只运行这些规则，用逗号分隔", "only these rules, separated by commas"))]
     pub(crate) only: Vec<String>,
+    #[arg(long, help = say("只用通用算子执行规则：较慢，线索相同，用于核对", "run rules without the operators made for persons: slower, the same findings, to check by"))]
+    pub(crate) plain_plans: bool,
     #[command(flatten)]
     pub(crate) packs: Packs,
     #[command(flatten)]

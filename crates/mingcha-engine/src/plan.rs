@@ -84,8 +84,6 @@ pub(crate) struct Compiled {
     pub columns: BTreeMap<String, BTreeSet<String>>,
     /// Rows to expect, where the plan can tell.
     pub estimate: Option<usize>,
-    /// The optimised logical plan, as text.
-    pub explain: String,
 }
 
 impl Compiled {
@@ -139,7 +137,6 @@ pub(crate) fn compile(
         estimate,
         spread: local::spread(&optimised, &catalog.spread),
         columns: columns_read(&optimised),
-        explain: optimised.display_indent().to_string(),
         physical,
     })
 }

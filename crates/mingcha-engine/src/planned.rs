@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::physical_plan::displayable;
 use mingcha_intake::Tables;
 use mingcha_rules::{Diagnostic, Library, Text};
 
+use crate::plan::Compiled;
 use crate::program::{Order, Place, Program};
 use crate::report::RunOptions;
 use crate::run::{Judgement, judge_input};
@@ -25,7 +27,7 @@ pub struct PlannedRule {
     pub shard_local: bool,
     /// What makes it not local.
     pub not_local_because: Option<String>,
-    /// The optimised plan of its candidates.
+    /// The plan of its candidates as it would be executed; `by person`: read through the person index.
     pub plan: String,
     /// Faults in its SQL.
     pub faults: Vec<Text>,
@@ -108,7 +110,7 @@ pub fn plan(
             runs: !blocked && compiled.is_some(),
             shard_local: compiled.is_some_and(|r| r.place == Place::Local),
             not_local_because: compiled.and_then(crate::program::RulePlan::not_local_because),
-            plan: compiled.map(|r| r.candidates.explain.clone()).unwrap_or_default(),
+            plan: compiled.map(|r| displayed(&r.candidates)).unwrap_or_default(),
             faults: program
                 .broken
                 .get(&loaded.rule.id)
@@ -119,4 +121,8 @@ pub fn plan(
         });
     }
     Ok(planned)
+}
+
+fn displayed(compiled: &Compiled) -> String {
+    displayable(compiled.physical.as_ref()).indent(false).to_string()
 }

@@ -218,7 +218,10 @@ impl Program {
         }
         let not_local = std::iter::once(&candidates).chain(&counters).find_map(|c| match &c.spread {
             Spread::ByPerson(_) => None,
-            Spread::Everywhere => Some("it reads no dataset of persons".to_owned()),
+            Spread::Everywhere => Some(match c.columns.keys().find(|name| self.view(name).is_some()) {
+                Some(view) => format!("`{view}` is made from everything at once"),
+                None => "it reads no dataset of persons".to_owned(),
+            }),
             Spread::Scattered(why) => Some(why.clone()),
         });
         let place = not_local.map_or(Place::Local, Place::After);

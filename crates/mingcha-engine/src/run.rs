@@ -206,6 +206,12 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// What a view or rule may use that runs alone, because its share of the memory was not enough.
+    fn whole_budget(&self) -> Budget {
+        let workers = workers_of(self.options);
+        Budget { memory: self.budget.memory.map(|m| m.saturating_mul(workers)), ..self.budget.clone() }
+    }
+
     /// The tables, every dataset to be read whole.
     fn everything(&self) -> Arc<Slots> {
         let slots = Slots::default();
@@ -219,7 +225,7 @@ impl<'a> Stage<'a> {
     /// Makes views over everything, several at a time, and puts them among the tables.
     fn views(
         &self,
-        views: Vec<&ViewPlan>,
+        views: Vec<&'a ViewPlan>,
         everything: &Arc<Slots>,
         books: &mut Books,
     ) -> Result<BTreeMap<String, Content>, Vec<Diagnostic>> {
@@ -229,12 +235,15 @@ impl<'a> Stage<'a> {
             let names: BTreeSet<&String> = waiting.iter().map(|v| &v.name).collect();
             let reads_waiting = |v: &&ViewPlan| v.compiled.columns.keys().any(|name| names.contains(name));
             let (later, now): (Vec<_>, Vec<_>) = waiting.into_iter().partition(reads_waiting);
-            let results = in_parallel(workers_of(self.options), now, |view| {
-                let worker = Worker::new(self.program, self.budget, Arc::clone(everything))?;
+            let make = |view: &'a ViewPlan, budget: &Budget| {
+                let worker = Worker::new(self.program, budget, Arc::clone(everything))?;
                 Ok::<_, Vec<Diagnostic>>((view, worker.rows(&view.compiled.physical, self.progress)))
-            });
+            };
+            let results = in_parallel(workers_of(self.options), now, |view| make(view, self.budget));
             for result in results {
-                match result? {
+                let (view, rows) = result?;
+                let alone = matches!(rows, Err(Stop::Held(_)));
+                match if alone { make(view, &self.whole_budget())? } else { (view, rows) } {
                     (view, Ok(rows)) => {
                         everything.put(&view.name, rows.clone());
                         made.insert(view.name.clone(), rows);
@@ -277,22 +286,29 @@ impl<'a> Stage<'a> {
     /// Runs the rules that need everything at once, several at a time.
     fn later(
         &self,
-        rules: Vec<&RulePlan>,
+        rules: Vec<&'a RulePlan>,
         everything: &Arc<Slots>,
         harvests: &mut BTreeMap<String, Vec<Harvest>>,
         books: &mut Books,
     ) -> Result<(), Vec<Diagnostic>> {
-        let open: Vec<&RulePlan> = rules.into_iter().filter(|r| books.is_open(&r.id)).collect();
-        let results = in_parallel(workers_of(self.options), open, |rule| {
+        let open: Vec<&'a RulePlan> = rules.into_iter().filter(|r| books.is_open(&r.id)).collect();
+        let make = |rule: &'a RulePlan, budget: &Budget| {
             // Each rule has candidates of its own among the tables.
-            let worker = Worker::new(self.program, self.budget, Arc::new(everything.copy()))?;
+            let worker = Worker::new(self.program, budget, Arc::new(everything.copy()))?;
             let started = Instant::now();
             let harvest = worker.harvest(self, rule);
-            self.progress.advance(1);
             Ok::<_, Vec<Diagnostic>>((rule, harvest, started.elapsed(), worker.place.take_peak()))
+        };
+        let results = in_parallel(workers_of(self.options), open, |rule| {
+            let made = make(rule, self.budget);
+            self.progress.advance(1);
+            made
         });
         for result in results {
             let (rule, harvest, spent, peak) = result?;
+            let alone = matches!(harvest, Err(Stop::Held(_)));
+            let (rule, harvest, spent, peak) =
+                if alone { make(rule, &self.whole_budget())? } else { (rule, harvest, spent, peak) };
             books.worked(&rule.id, spent, peak);
             match harvest {
                 Ok(harvest) => harvests.entry(rule.id.clone()).or_default().push(harvest),

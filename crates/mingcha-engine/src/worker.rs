@@ -130,6 +130,8 @@ impl Walk<'_> {
                 self.everything.put(&view.name, rows);
                 None
             }
+            // It is made again after the shards, alone and with all the memory.
+            Err(Stop::Held(_)) => None,
             Err(stop) => Some((view.name.clone(), stop)),
         })
     }

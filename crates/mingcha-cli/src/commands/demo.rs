@@ -109,8 +109,13 @@ impl Stages<'_> {
     fn run(&self, store: Store) -> Result<RunReport, Failure> {
         let mut writer = RunWriter::create(&self.folder("run")).map_err(unwritable)?;
         let started = Instant::now();
-        let job =
-            Job { shelf: self.shelf, as_of: synth::extract_day(), only: Vec::new(), power: &self.args.power };
+        let job = Job {
+            shelf: self.shelf,
+            as_of: synth::extract_day(),
+            only: Vec::new(),
+            power: &self.args.power,
+            plain_plans: false,
+        };
         let (report, record) = job.run(self.context, &Arc::new(store), self.bars)?;
         writer.write(&record).map_err(unwritable)?;
         writer.commit().map_err(unwritable)?;

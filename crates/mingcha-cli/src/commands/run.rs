@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let mut writer = RunWriter::create(&out).map_err(unwritable)?;
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, beside(&out), &bars)?;
-    let job = Job { shelf: &shelf, as_of, only, power: &scope.power };
+    let job = Job { shelf: &shelf, as_of, only, power: &scope.power, plain_plans: scope.plain_plans };
     let (report, record) = job.run(context, &source.store, &bars)?;
     let manifest = writer.write(&record).map_err(unwritable)?;
     context.interrupt.check()?;
@@ -135,6 +135,7 @@ pub(super) struct Job<'a> {
     pub(super) as_of: NaiveDate,
     pub(super) only: Vec<String>,
     pub(super) power: &'a Power,
+    pub(super) plain_plans: bool,
 }
 
 impl Job<'_> {
@@ -144,6 +145,7 @@ impl Job<'_> {
         options.only = self.only.clone();
         options.threads = context.config.count("threads", self.power.threads)?.unwrap_or_else(cores);
         options.memory = context.config.size("memory", self.power.memory.as_deref())?;
+        options.plain_plans = self.plain_plans;
         options.params = context.config.params.clone();
         Ok(options)
     }
