@@ -2,12 +2,15 @@
 //! message, and the source rows for and against it. Works on the few candidates of one rule; the many rows of
 //! the datasets never come here.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, SchemaRef};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
+};
+use arrow::compute::{filter_record_batch, interleave};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::NaiveDate;
 use datafusion::common::DataFusionError;
@@ -15,7 +18,7 @@ use futures::executor::block_on;
 use mingcha_intake::Tables;
 use mingcha_rules::finding::ExclusionChecked;
 use mingcha_rules::rule::{Scalar, Severity, SubjectType};
-use mingcha_rules::{EvidenceRow, Excused, Finding, LoadedRule, ParamValue, Text};
+use mingcha_rules::{Diagnostic, EvidenceRow, Excused, Finding, LoadedRule, ParamValue, Text};
 use sha2::{Digest, Sha256};
 
 use crate::context::{Budget, Workplace};
@@ -23,6 +26,7 @@ use crate::functions;
 use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
 use crate::program::{CANDIDATES, EXCLUSION, PieceFault, expression, is_text, with_as_of};
+use crate::report::Sink;
 use crate::sql::{self, SqlFault};
 use crate::tables::{Rows, Scene, Slots, compact};
 
@@ -46,16 +50,49 @@ pub(crate) struct Task<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Person(i32),
-    Text(String),
+    Text(Box<str>),
 }
 
-/// Candidates of one subject that one exclusion excused first.
-#[derive(Debug, Clone, Default)]
-struct ExcusedPart {
+/// Where the rows that are shown for an excused subject come from: one candidate, or a group of candidates.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    /// A row of one of the harvest's lots.
+    Candidate {
+        lot: u32,
+        row: u32,
+    },
+    Group(u32),
+}
+
+/// Candidates of one subject that one exclusion excused first. There may be a million of them before a run is
+/// written: what they show stays in columns until then.
+#[derive(Debug)]
+struct Part {
+    key: Key,
+    /// Place of the exclusion in its rule.
+    code: u32,
     candidates: u64,
-    also: BTreeSet<usize>,
-    /// The rows of the candidate whose locators come first, so that the order of rows and shards does not matter.
-    evidence: Option<(Vec<i64>, Vec<EvidenceRow>)>,
+    /// Bits: further exclusions that hold.
+    also: u64,
+    /// The candidate whose locators come first, so that the order of rows and shards does not matter.
+    origin: Origin,
+}
+
+/// Sorts by subject and exclusion, and makes one part of those that have both in common. `earlier` tells whether
+/// its first argument is the one to be shown.
+fn merge(parts: &mut Vec<Part>, earlier: impl Fn(Origin, Origin) -> bool) {
+    parts.sort_by(|a, b| (&a.key, a.code).cmp(&(&b.key, b.code)));
+    parts.dedup_by(|next, kept| {
+        let same = next.code == kept.code && next.key == kept.key;
+        if same {
+            kept.candidates += next.candidates;
+            kept.also |= next.also;
+            if earlier(next.origin, kept.origin) {
+                kept.origin = next.origin;
+            }
+        }
+        same
+    });
 }
 
 /// What one rule gave on one shard, or on everything.
@@ -67,7 +104,9 @@ pub(crate) struct Harvest {
     pub counters: Vec<Vec<RecordBatch>>,
     candidates: u64,
     without_subject: u64,
-    excused: BTreeMap<(Key, usize), ExcusedPart>,
+    excused: Vec<Part>,
+    /// Candidates that show why somebody was excused, with nothing but the columns of the evidence.
+    lots: Vec<RecordBatch>,
 }
 
 impl Harvest {
@@ -79,6 +118,7 @@ impl Harvest {
     /// The harvests of all shards as one, in their order.
     pub(crate) fn join(parts: Vec<Self>) -> Self {
         let mut whole = Self::default();
+        whole.excused.reserve_exact(parts.iter().map(|p| p.excused.len()).sum());
         for part in parts {
             whole.candidates += part.candidates;
             whole.without_subject += part.without_subject;
@@ -89,43 +129,61 @@ impl Harvest {
                 }
                 whole.counters[i].extend(batches);
             }
-            for (key, excused) in part.excused {
-                let entry = whole.excused.entry(key).or_default();
-                entry.candidates += excused.candidates;
-                entry.also.extend(excused.also);
-                entry.evidence = first_evidence(entry.evidence.take(), excused.evidence);
-            }
+            let before = index(whole.lots.len());
+            whole.excused.extend(part.excused.into_iter().map(|mut p| {
+                if let Origin::Candidate { lot, .. } = &mut p.origin {
+                    *lot += before;
+                }
+                p
+            }));
+            whole.lots.extend(part.lots);
         }
         whole
     }
-}
 
-/// The one whose locators come first.
-fn first_evidence(
-    a: Option<(Vec<i64>, Vec<EvidenceRow>)>,
-    b: Option<(Vec<i64>, Vec<EvidenceRow>)>,
-) -> Option<(Vec<i64>, Vec<EvidenceRow>)> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+    /// Adds the persons whose numbers will be asked for.
+    pub(crate) fn persons(&self, loaded: &LoadedRule, persons: &mut Vec<i32>) {
+        persons.extend(self.excused.iter().filter_map(|p| match p.key {
+            Key::Person(pid) => Some(pid),
+            Key::Text(_) => None,
+        }));
+        for batch in &self.remaining {
+            let column = batch.column_by_name(&loaded.rule.subject.key);
+            persons.extend(
+                column.and_then(|c| c.as_primitive_opt::<Int32Type>()).into_iter().flatten().flatten(),
+            );
+        }
     }
 }
 
-/// The row locators of a candidate's evidence; a missing one comes last.
-fn locators(task: &Task<'_>, batch: &RecordBatch, row: usize) -> Vec<i64> {
-    let evidence = task.loaded.rule.evidence.iter();
-    evidence
-        .map(|e| {
-            let column = batch.column_by_name(&e.src).and_then(|c| c.as_primitive_opt::<Int64Type>());
-            column.filter(|c| c.is_valid(row)).map_or(i64::MAX, |c| c.value(row))
-        })
-        .collect()
+/// Batches and rows of one rule's candidates are counted in 32 bits.
+fn index(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// The row locators of candidates' evidence.
+struct Locators<'a>(Vec<Option<&'a Int64Array>>);
+
+impl<'a> Locators<'a> {
+    fn of(task: &Task<'_>, batch: &'a RecordBatch) -> Self {
+        let evidence = task.loaded.rule.evidence.iter();
+        Self(evidence.map(|e| batch.column_by_name(&e.src)?.as_primitive_opt::<Int64Type>()).collect())
+    }
+
+    /// Those of one candidate; a missing one comes last.
+    fn at(&self, row: usize) -> impl Iterator<Item = i64> {
+        self.0.iter().map(move |c| c.filter(|c| c.is_valid(row)).map_or(i64::MAX, |c| c.value(row)))
+    }
 }
 
 /// Separates the excused candidates from those that are left.
 pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, DataFusionError> {
     let exclusions = &task.loaded.rule.exclusions;
+    if exclusions.len() > u64::BITS as usize {
+        return Err(DataFusionError::NotImplemented(format!("more than {} exclusions", u64::BITS)));
+    }
     let mut harvest = Harvest::default();
+    let mut sources = Vec::with_capacity(batches.len());
     for batch in batches {
         harvest.candidates += batch.num_rows() as u64;
         let holds: Vec<Option<&BooleanArray>> = (0..exclusions.len())
@@ -140,19 +198,17 @@ pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, 
                 keep.push(false);
                 continue;
             };
-            let mut codes =
-                holds.iter().enumerate().filter(|(_, c)| c.is_some_and(|c| c.value(row))).map(|(i, _)| i);
-            let first = codes.next();
-            keep.push(first.is_none());
-            if let Some(first) = first {
-                let entry = harvest.excused.entry((key, first)).or_default();
-                entry.candidates += 1;
-                entry.also.extend(codes);
-                // The rows of one excused candidate are enough to show what was looked at.
-                let at = locators(task, &own, row);
-                if entry.evidence.as_ref().is_none_or(|(best, _)| at < *best) {
-                    entry.evidence = Some((at, evidence_of(task, &own, row)?.into_iter().collect()));
-                }
+            let held = holds.iter().enumerate().filter(|(_, c)| c.is_some_and(|c| c.value(row)));
+            let held = held.fold(0_u64, |bits, (i, _)| bits | 1 << i);
+            keep.push(held == 0);
+            if held != 0 {
+                harvest.excused.push(Part {
+                    key,
+                    code: held.trailing_zeros(),
+                    candidates: 1,
+                    also: held & (held - 1),
+                    origin: Origin::Candidate { lot: index(sources.len()), row: index(row) },
+                });
             }
         }
         let left = filter_record_batch(&own, &BooleanArray::from(keep))?;
@@ -160,8 +216,50 @@ pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, 
             // What is left waits for the other shards: it must not keep theirs in memory.
             harvest.remaining.push(compact(&left));
         }
+        sources.push(shown_columns(task, &own)?);
     }
+    let locators: Vec<Locators<'_>> = sources.iter().map(|s| Locators::of(task, s)).collect();
+    // The rows of one excused candidate are enough to show what was looked at.
+    merge(&mut harvest.excused, |a, b| match (a, b) {
+        (Origin::Candidate { lot: a, row: i }, Origin::Candidate { lot: b, row: j }) => {
+            locators[a as usize].at(i as usize).lt(locators[b as usize].at(j as usize))
+        }
+        _ => false,
+    });
+    harvest.excused.shrink_to_fit();
+    harvest.lots.extend(take_shown(&mut harvest.excused, &sources)?);
     Ok(harvest)
+}
+
+/// The columns that evidence is made of.
+fn shown_columns(task: &Task<'_>, own: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+    let schema = own.schema();
+    let mut wanted = BTreeSet::new();
+    for evidence in &task.loaded.rule.evidence {
+        wanted.insert(schema.index_of(&evidence.src)?);
+        wanted.extend(evidence.columns.iter().filter_map(|name| schema.index_of(name).ok()));
+    }
+    Ok(own.project(&wanted.into_iter().collect::<Vec<_>>())?)
+}
+
+/// The candidates that `parts` show, one row each in the order of the parts, in a batch of their own: nothing of
+/// the shard stays in memory with them.
+fn take_shown(parts: &mut [Part], sources: &[RecordBatch]) -> Result<Option<RecordBatch>, DataFusionError> {
+    let Some(first) = sources.first().filter(|_| !parts.is_empty()) else { return Ok(None) };
+    let mut rows = Vec::with_capacity(parts.len());
+    for (i, part) in parts.iter_mut().enumerate() {
+        if let Origin::Candidate { lot, row } = part.origin {
+            rows.push((lot as usize, row as usize));
+            part.origin = Origin::Candidate { lot: 0, row: index(i) };
+        }
+    }
+    let columns = (0..first.num_columns()).map(|c| {
+        let columns: Vec<&dyn Array> = sources.iter().map(|s| s.column(c).as_ref()).collect();
+        interleave(&columns, &rows)
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(Some(compact(&RecordBatch::try_new_with_options(first.schema(), columns, &options)?)))
 }
 
 /// The candidate columns without those of the exclusions.
@@ -184,7 +282,7 @@ fn own_columns(task: &Task<'_>, batch: &RecordBatch) -> Result<RecordBatch, Data
         .filter(|f| task.schema.field_with_name(f.name()).is_ok())
         .cloned()
         .collect();
-    Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// The subjects of a batch.
@@ -206,254 +304,421 @@ impl Keys {
         }
         match self.0.data_type() {
             DataType::Int32 => Some(Key::Person(self.0.as_primitive::<Int32Type>().value(row))),
-            _ => cell(&self.0, row).map(Key::Text),
+            _ => cell(&self.0, row).map(|text| Key::Text(text.into())),
         }
     }
+}
+
+/// How values are written for an investigator.
+fn notation() -> FormatOptions<'static> {
+    FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
 }
 
 /// A value as an investigator reads it; `None` for NULL.
 fn cell(array: &ArrayRef, row: usize) -> Option<String> {
-    if array.is_null(row) {
-        return None;
-    }
-    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-    ArrayFormatter::try_new(array.as_ref(), &options).ok().map(|f| f.value(row).to_string())
+    Cells::of(array)?.at(row)
 }
 
-/// The source rows of one candidate.
-fn evidence_of(
-    task: &Task<'_>,
-    batch: &RecordBatch,
-    row: usize,
-) -> Result<BTreeSet<EvidenceRow>, DataFusionError> {
-    let mut rows = BTreeSet::new();
-    for evidence in &task.loaded.rule.evidence {
-        let Some(locator) = batch.column_by_name(&evidence.src) else {
-            return Err(DataFusionError::Internal(format!("no column {}", evidence.src)));
-        };
-        if let Some(found) = source_row(task.tables, locator, batch, row, &evidence.columns, None) {
-            rows.insert(found);
+/// The values of one column as an investigator reads them.
+enum Cells<'a> {
+    Text(&'a StringViewArray),
+    Other(&'a ArrayRef, ArrayFormatter<'a>),
+}
+
+impl<'a> Cells<'a> {
+    fn of(array: &'a ArrayRef) -> Option<Self> {
+        match array.as_string_view_opt() {
+            Some(text) => Some(Self::Text(text)),
+            // Its formatter is asked for no NULL.
+            None => Some(Self::Other(array, ArrayFormatter::try_new(array.as_ref(), &notation()).ok()?)),
         }
     }
-    Ok(rows)
+
+    fn at(&self, row: usize) -> Option<String> {
+        match self {
+            Self::Text(text) => text.is_valid(row).then(|| text.value(row).to_owned()),
+            Self::Other(array, format) => array.is_valid(row).then(|| format.value(row).to_string()),
+        }
+    }
 }
 
-fn source_row(
-    tables: &dyn Tables,
-    locator: &ArrayRef,
-    batch: &RecordBatch,
-    row: usize,
-    columns: &[String],
-    title: Option<&Text>,
-) -> Option<EvidenceRow> {
-    let src =
-        (locator.is_valid(row)).then(|| locator.as_primitive_opt::<Int64Type>().map(|a| a.value(row)))??;
-    let found = tables.locate(src)?;
-    Some(EvidenceRow {
-        dataset: found.dataset,
-        file: found.file,
-        row: found.row,
-        columns: columns
-            .iter()
-            .filter_map(|name| Some((name.clone(), cell(batch.column_by_name(name)?, row)?)))
-            .collect(),
-        title: title.cloned(),
-    })
+/// Source rows that one locator and the columns beside it tell of.
+struct SourceRows<'a> {
+    locator: Option<&'a Int64Array>,
+    columns: Vec<(&'a str, Cells<'a>)>,
+    title: Option<&'a Text>,
+}
+
+impl<'a> SourceRows<'a> {
+    fn of(
+        batch: &'a RecordBatch,
+        locator: &str,
+        columns: impl Iterator<Item = &'a str>,
+        title: Option<&'a Text>,
+    ) -> Result<Self, DataFusionError> {
+        let Some(locator) = batch.column_by_name(locator) else {
+            return Err(DataFusionError::Internal(format!("no column {locator}")));
+        };
+        let columns = columns.filter_map(|name| Some((name, Cells::of(batch.column_by_name(name)?)?)));
+        Ok(Self { locator: locator.as_primitive_opt(), columns: columns.collect(), title })
+    }
+
+    fn at(&self, tables: &dyn Tables, row: usize) -> Option<EvidenceRow> {
+        let src = self.locator.filter(|a| a.is_valid(row))?.value(row);
+        let found = tables.locate(src)?;
+        let columns = self.columns.iter();
+        Some(EvidenceRow {
+            dataset: found.dataset,
+            file: found.file,
+            row: found.row,
+            columns: columns.filter_map(|(name, cells)| Some(((*name).to_owned(), cells.at(row)?))).collect(),
+            title: self.title.cloned(),
+        })
+    }
+}
+
+/// Candidates and the source rows that each of them stands on.
+struct Shown<'a> {
+    tables: &'a dyn Tables,
+    rows: Vec<SourceRows<'a>>,
+    locators: Locators<'a>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(task: &Task<'a>, batch: &'a RecordBatch) -> Result<Self, DataFusionError> {
+        let evidence = task.loaded.rule.evidence.iter();
+        let rows = evidence
+            .map(|e| SourceRows::of(batch, &e.src, e.columns.iter().map(String::as_str), None))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { tables: task.tables, rows, locators: Locators::of(task, batch) })
+    }
+
+    fn at(&self, row: usize) -> impl Iterator<Item = EvidenceRow> {
+        self.rows.iter().filter_map(move |s| s.at(self.tables, row))
+    }
+}
+
+/// Every source row once, in order.
+fn in_order(rows: impl Iterator<Item = EvidenceRow>) -> Vec<EvidenceRow> {
+    let mut rows: Vec<EvidenceRow> = rows.collect();
+    rows.sort();
+    rows.dedup();
+    rows
 }
 
 /// What a rule found.
-#[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct Gathered<'a> {
+    /// Ordered by subject and id.
     pub findings: Vec<Finding>,
-    pub excused: Vec<Excused>,
     pub candidates: u64,
     pub excluded: BTreeMap<String, u64>,
+    /// The excused with their subjects' numbers, ordered by subject and code.
+    excused: Vec<(Cow<'a, str>, Part)>,
+    lots: Vec<RecordBatch>,
+    remaining: Vec<RecordBatch>,
+    groups: Vec<Group>,
 }
 
 /// Groups what is left and makes findings of it.
-pub(crate) fn findings(task: &Task<'_>, harvest: Harvest) -> Result<Gathered, SqlFault> {
+pub(crate) fn findings<'a>(
+    task: &Task<'_>,
+    numbers: &'a Numbers,
+    harvest: Harvest,
+) -> Result<Gathered<'a>, SqlFault> {
     let internal = |e: DataFusionError| plan::planning_fault(&e);
-    let mut gathered = Gathered { candidates: harvest.candidates, ..Gathered::default() };
-    if harvest.without_subject > 0 {
-        gathered.excluded.insert(NO_SUBJECT.to_owned(), harvest.without_subject);
-    }
-    let subjects = Subjects::new(task);
+    let Harvest { remaining, counters, candidates, without_subject, mut excused, lots } = harvest;
     let rule = &task.loaded.rule;
-    let mut excused = harvest.excused;
-    for ((_, code), part) in &excused {
-        *gathered.excluded.entry(rule.exclusions[*code].code.clone()).or_default() += part.candidates;
+    let mut findings = Vec::new();
+    let mut excluded: BTreeMap<String, u64> = BTreeMap::new();
+    if without_subject > 0 {
+        excluded.insert(NO_SUBJECT.to_owned(), without_subject);
     }
-    if harvest.remaining.iter().any(|b| b.num_rows() > 0) {
-        let groups = Groups::of(task, &harvest.remaining).map_err(internal)?;
-        let against = counter_rows(task, &harvest.counters).map_err(internal)?;
-        for (i, batch) in judge(task, &harvest.remaining)?.iter().enumerate() {
+    for part in &excused {
+        *excluded.entry(rule.exclusions[part.code as usize].code.clone()).or_default() += part.candidates;
+    }
+    // Candidates left, one group after the other, and those that were excused as a whole.
+    let groups = Groups::of(task, &remaining).map_err(internal)?;
+    let shown = Evidence::of(task, &lots, &remaining, &groups.all).map_err(internal)?;
+    merge(&mut excused, |a, b| shown.earlier(a, b));
+    if !groups.all.is_empty() {
+        let mut tally = Tally { rows: &excused, groups: BTreeMap::new() };
+        let mut whole = Vec::new();
+        let against = counter_rows(task, &counters).map_err(internal)?;
+        for (i, batch) in judge(task, &remaining)?.iter().enumerate() {
             let verdicts = Verdicts::of(task, batch).map_err(internal)?;
             for row in 0..batch.num_rows() {
-                let Some(group) = groups.at(&verdicts.group(row)) else {
+                let named = verdicts.group(row);
+                let Some(at) = groups.at(&named) else {
                     return Err(internal(DataFusionError::Internal(format!(
                         "group {i}:{row} has no candidates"
                     ))));
                 };
+                let group = &groups.all[at as usize];
+                let (key, _) = &named;
                 if let Some(code) = verdicts.excused_by(row) {
-                    *gathered.excluded.entry(rule.exclusions[code].code.clone()).or_default() +=
-                        group.candidates;
-                    let also = verdicts.also(row, code);
-                    let entry = excused.entry((group.key.clone(), code)).or_default();
-                    entry.candidates += group.candidates;
-                    entry.also.extend(also);
-                    let rows = (group.first.clone(), group.evidence.iter().cloned().collect());
-                    entry.evidence = first_evidence(entry.evidence.take(), Some(rows));
+                    *excluded.entry(rule.exclusions[code].code.clone()).or_default() += group.candidates;
+                    *tally.groups.entry((key.clone(), index(code))).or_default() += group.candidates;
+                    whole.push(Part {
+                        key: key.clone(),
+                        code: index(code),
+                        candidates: group.candidates,
+                        also: verdicts.also(row, code),
+                        origin: Origin::Group(at),
+                    });
                 } else {
-                    let counter = against.get(&group.key);
-                    gathered.findings.push(
-                        finding(task, &subjects, &verdicts, row, group, counter, &excused)
-                            .map_err(internal)?,
-                    );
+                    let subject = numbers.of(task, key).map_err(internal)?.into_owned();
+                    let rows = in_order(shown.rows(Origin::Group(at)));
+                    let counter = against.get(key).map_or(&[] as &[_], Vec::as_slice);
+                    let checked = tally.checked(task, key);
+                    findings.push(finding(task, subject, &verdicts, row, (rows, counter), checked));
                 }
             }
         }
+        excused.append(&mut whole);
     }
-    let ids: BTreeSet<&str> = gathered.findings.iter().map(|f| f.finding_id.as_str()).collect();
-    if ids.len() < gathered.findings.len() {
+    findings.sort_by(|a, b| (&a.subject_id, &a.finding_id).cmp(&(&b.subject_id, &b.finding_id)));
+    if findings.windows(2).any(|pair| pair[0].finding_id == pair[1].finding_id) {
         return Err(SqlFault::new(
             "MC209",
             "同一对象有两条线索无法区分，请在 matter 中补充能区分的列",
             "two findings of one subject cannot be told apart; name a column under `matter` that tells them apart",
         ));
     }
-    gathered.excused = by_code(task, &subjects, excused).map_err(internal)?;
-    Ok(gathered)
-}
-
-/// The excused subjects as they are kept: one record per subject and code.
-fn by_code(
-    task: &Task<'_>,
-    subjects: &Subjects<'_>,
-    excused: BTreeMap<(Key, usize), ExcusedPart>,
-) -> Result<Vec<Excused>, DataFusionError> {
-    let rule = &task.loaded.rule;
-    let mut merged: BTreeMap<(Key, &str), ExcusedPart> = BTreeMap::new();
-    for ((key, at), part) in excused {
-        let entry = merged.entry((key, rule.exclusions[at].code.as_str())).or_default();
-        entry.candidates += part.candidates;
-        entry.also.extend(part.also);
-        entry.evidence = first_evidence(entry.evidence.take(), part.evidence);
+    // A code may stand twice in a rule: there is one record per subject and code.
+    let first_of = |code: u32| {
+        rule.exclusions.iter().position(|e| e.code == rule.exclusions[code as usize].code).map_or(code, index)
+    };
+    for part in &mut excused {
+        part.code = first_of(part.code);
     }
-    merged
-        .into_iter()
-        .map(|((key, code), part)| {
-            let also: BTreeSet<String> = part
-                .also
-                .into_iter()
-                .map(|c| rule.exclusions[c].code.clone())
-                .filter(|c| c != code)
-                .collect();
-            Ok(Excused {
-                rule_id: rule.id.clone(),
-                subject_type: rule.subject.ty,
-                subject_id: subjects.id(&key)?,
-                code: code.to_owned(),
-                also: also.into_iter().collect(),
-                candidates: part.candidates,
-                evidence: part.evidence.map(|(_, rows)| rows).unwrap_or_default(),
-            })
-        })
-        .collect()
+    merge(&mut excused, |a, b| shown.earlier(a, b));
+    drop(shown);
+    let named = excused.into_iter().map(|part| Ok((numbers.of(task, &part.key)?, part)));
+    let mut excused = named.collect::<Result<Vec<_>, DataFusionError>>().map_err(internal)?;
+    let code = |part: &Part| &rule.exclusions[part.code as usize].code;
+    excused.sort_by(|a, b| (&a.0, code(&a.1)).cmp(&(&b.0, code(&b.1))));
+    let groups = groups.all;
+    Ok(Gathered { findings, candidates, excluded, excused, lots, remaining, groups })
 }
 
-/// Looks up identity numbers.
-struct Subjects<'a> {
-    tables: &'a dyn Tables,
+/// How many candidates of a subject each exclusion excused.
+struct Tally<'a> {
+    /// One candidate at a time, in order of subject and exclusion.
+    rows: &'a [Part],
+    /// As groups.
+    groups: BTreeMap<(Key, u32), u64>,
 }
 
-impl<'a> Subjects<'a> {
-    fn new(task: &Task<'a>) -> Self {
-        Self { tables: task.tables }
+impl Tally<'_> {
+    /// Every exclusion of the rule once, in the rule's order. A code may stand twice in a rule, for single candidates
+    /// and for the whole subject.
+    fn checked(&self, task: &Task<'_>, key: &Key) -> Vec<ExclusionChecked> {
+        let from = self.rows.partition_point(|p| p.key < *key);
+        let own: Vec<&Part> = self.rows[from..].iter().take_while(|p| p.key == *key).collect();
+        let mut list: Vec<ExclusionChecked> = Vec::new();
+        for (i, exclusion) in (0..).zip(&task.loaded.rule.exclusions) {
+            let single: u64 = own.iter().filter(|p| p.code == i).map(|p| p.candidates).sum();
+            let count = single + self.groups.get(&(key.clone(), i)).copied().unwrap_or_default();
+            match list.iter_mut().find(|x| x.code == exclusion.code) {
+                Some(same) => same.excused += count,
+                None => list.push(ExclusionChecked { code: exclusion.code.clone(), excused: count }),
+            }
+        }
+        list
+    }
+}
+
+/// The source rows behind the candidates of a rule.
+struct Evidence<'a> {
+    lots: Vec<Shown<'a>>,
+    remaining: Vec<Shown<'a>>,
+    groups: &'a [Group],
+}
+
+impl<'a> Evidence<'a> {
+    fn of(
+        task: &Task<'a>,
+        lots: &'a [RecordBatch],
+        remaining: &'a [RecordBatch],
+        groups: &'a [Group],
+    ) -> Result<Self, DataFusionError> {
+        let all =
+            |batches: &'a [RecordBatch]| batches.iter().map(|b| Shown::of(task, b)).collect::<Result<_, _>>();
+        Ok(Self { lots: all(lots)?, remaining: all(remaining)?, groups })
     }
 
-    fn id(&self, key: &Key) -> Result<String, DataFusionError> {
-        match key {
-            Key::Text(text) => Ok(text.clone()),
-            Key::Person(pid) => self
-                .tables
-                .id_number(*pid)
-                .map_err(|d| DataFusionError::External(Box::new(d)))?
-                .ok_or_else(|| DataFusionError::Internal(format!("person {pid} is not in the index"))),
+    /// The source rows, in no order.
+    fn rows(&self, origin: Origin) -> Box<dyn Iterator<Item = EvidenceRow> + '_> {
+        match origin {
+            Origin::Candidate { lot, row } => Box::new(self.lots[lot as usize].at(row as usize)),
+            Origin::Group(at) => {
+                let rows = self.groups[at as usize].rows.iter();
+                Box::new(rows.flat_map(|(batch, row)| self.remaining[*batch as usize].at(*row as usize)))
+            }
         }
     }
+
+    fn locators(&self, origin: Origin) -> Vec<i64> {
+        match origin {
+            Origin::Candidate { lot, row } => self.lots[lot as usize].locators.at(row as usize).collect(),
+            Origin::Group(at) => {
+                let rows = self.groups[at as usize].rows.iter();
+                rows.map(|(batch, row)| {
+                    self.remaining[*batch as usize].locators.at(*row as usize).collect::<Vec<_>>()
+                })
+                .min()
+                .unwrap_or_default()
+            }
+        }
+    }
+
+    /// Whether `a` comes before `b`: by locators, and where they are the same, by what the rows say.
+    fn earlier(&self, a: Origin, b: Origin) -> bool {
+        let order = self.locators(a).cmp(&self.locators(b));
+        order.then_with(|| in_order(self.rows(a)).cmp(&in_order(self.rows(b)))).is_lt()
+    }
 }
 
-/// A subject (and matter) with its candidates.
+impl Gathered<'_> {
+    /// Hands all of it to `sink`. The record of an excused subject is made when it is asked for.
+    pub(crate) fn hand_over(self, task: &Task<'_>, sink: &mut dyn Sink) -> Result<(), Diagnostic> {
+        let rule = &task.loaded.rule;
+        let shown = Evidence::of(task, &self.lots, &self.remaining, &self.groups).map_err(|e| {
+            let fault = plan::planning_fault(&e);
+            Diagnostic::error("MC701", fault.zh, fault.en)
+        })?;
+        let mut excused = self.excused.iter().map(|(subject, part)| {
+            let code = &rule.exclusions[part.code as usize].code;
+            let held = rule.exclusions.iter().enumerate().filter(|(i, _)| part.also >> i & 1 == 1);
+            let also: BTreeSet<&String> = held.map(|(_, e)| &e.code).filter(|c| *c != code).collect();
+            Excused {
+                rule_id: rule.id.clone(),
+                subject_type: rule.subject.ty,
+                subject_id: subject.to_string(),
+                code: code.clone(),
+                also: also.into_iter().cloned().collect(),
+                candidates: part.candidates,
+                evidence: in_order(shown.rows(part.origin)),
+            }
+        });
+        sink.rule(self.findings, &mut excused)
+    }
+}
+
+/// Identity numbers of the persons that the rules of a run ask for: looked up once, shard by shard, because the
+/// numbers of a shard are read as one.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    persons: Vec<i32>,
+    /// Where each number ends in `text`.
+    ends: Vec<usize>,
+    text: String,
+}
+
+impl Numbers {
+    /// Looks up `persons`, which are sorted. A number that cannot be read is not here; who asks for it is told why.
+    pub(crate) fn look_up(tables: &dyn Tables, persons: &[i32]) -> Self {
+        let mut numbers = Self::default();
+        for pid in persons {
+            if let Ok(Some(number)) = tables.id_number(*pid) {
+                numbers.persons.push(*pid);
+                numbers.text.push_str(&number);
+                numbers.ends.push(numbers.text.len());
+            }
+        }
+        numbers
+    }
+
+    /// These and those of persons that come later.
+    pub(crate) fn append(&mut self, later: &Self) {
+        let before = self.text.len();
+        self.persons.extend_from_slice(&later.persons);
+        self.ends.extend(later.ends.iter().map(|end| end + before));
+        self.text.push_str(&later.text);
+    }
+
+    fn of(&self, task: &Task<'_>, key: &Key) -> Result<Cow<'_, str>, DataFusionError> {
+        let pid = match key {
+            Key::Text(text) => return Ok(Cow::Owned(text.to_string())),
+            Key::Person(pid) => *pid,
+        };
+        if let Ok(at) = self.persons.binary_search(&pid) {
+            let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+            return Ok(Cow::Borrowed(&self.text[from..self.ends[at]]));
+        }
+        let number = task.tables.id_number(pid).map_err(|d| DataFusionError::External(Box::new(d)))?;
+        number
+            .map(Cow::Owned)
+            .ok_or_else(|| DataFusionError::Internal(format!("person {pid} is not in the index")))
+    }
+}
+
+/// The candidates of a subject (and matter).
 struct Group {
-    key: Key,
     candidates: u64,
-    /// Locators of the candidate that comes first.
-    first: Vec<i64>,
-    evidence: BTreeSet<EvidenceRow>,
+    /// Batch and row of each.
+    rows: Vec<(u32, u32)>,
 }
 
-struct Groups(BTreeMap<(Key, Vec<Option<String>>), Group>);
+struct Groups {
+    /// Places in `all`.
+    by_name: BTreeMap<(Key, Vec<Option<String>>), u32>,
+    all: Vec<Group>,
+}
 
 impl Groups {
     fn of(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Self, DataFusionError> {
-        let mut groups = BTreeMap::new();
-        for batch in batches {
+        let mut groups = Self { by_name: BTreeMap::new(), all: Vec::new() };
+        for (batch, at) in batches.iter().zip(0..) {
             let keys = Keys::of(task, batch)?;
+            let matter = task.loaded.rule.matter.iter();
+            let matter: Vec<_> = matter.map(|name| batch.column_by_name(name).and_then(Cells::of)).collect();
             for row in 0..batch.num_rows() {
                 let Some(key) = keys.at(row) else { continue };
-                let at = locators(task, batch, row);
-                let matter = matter_of(task, batch, row);
-                let group = groups.entry((key.clone(), matter)).or_insert_with(|| Group {
-                    key,
-                    candidates: 0,
-                    first: at.clone(),
-                    evidence: BTreeSet::new(),
-                });
+                let next = index(groups.all.len());
+                let matter = matter.iter().map(|cells| cells.as_ref()?.at(row)).collect();
+                let place = *groups.by_name.entry((key, matter)).or_insert(next);
+                if place == next {
+                    groups.all.push(Group { candidates: 0, rows: Vec::new() });
+                }
+                let group = &mut groups.all[place as usize];
                 group.candidates += 1;
-                group.first = at.min(group.first.clone());
-                group.evidence.extend(evidence_of(task, batch, row)?);
+                group.rows.push((at, index(row)));
             }
         }
-        Ok(Self(groups))
+        Ok(groups)
     }
 
-    fn at(&self, group: &(Key, Vec<Option<String>>)) -> Option<&Group> {
-        self.0.get(group)
+    fn at(&self, group: &(Key, Vec<Option<String>>)) -> Option<u32> {
+        self.by_name.get(group).copied()
     }
 }
 
-fn matter_of(task: &Task<'_>, batch: &RecordBatch, row: usize) -> Vec<Option<String>> {
-    task.loaded.rule.matter.iter().map(|name| batch.column_by_name(name).and_then(|c| cell(c, row))).collect()
-}
-
-/// Rows of counter-evidence by subject.
+/// Rows of counter-evidence by subject, each once and in order.
 fn counter_rows(
     task: &Task<'_>,
     counters: &[Vec<RecordBatch>],
-) -> Result<BTreeMap<Key, BTreeSet<EvidenceRow>>, DataFusionError> {
-    let mut rows: BTreeMap<Key, BTreeSet<EvidenceRow>> = BTreeMap::new();
+) -> Result<BTreeMap<Key, Vec<EvidenceRow>>, DataFusionError> {
+    let mut rows: BTreeMap<Key, Vec<EvidenceRow>> = BTreeMap::new();
     for (counter, batches) in task.loaded.rule.counter_evidence.iter().zip(counters) {
         for batch in batches {
             let keys = Keys::of(task, batch)?;
-            let Some(locator) = batch.column_by_name("src") else {
-                return Err(DataFusionError::Internal("no column src".to_owned()));
-            };
-            let shown: Vec<String> = batch
-                .schema()
-                .fields()
-                .iter()
-                .map(|f| f.name().clone())
-                .filter(|n| n != "src" && *n != task.loaded.rule.subject.key)
-                .collect();
+            let schema = batch.schema_ref();
+            let names = schema.fields().iter().map(|f| f.name().as_str());
+            let names = names.filter(|n| *n != "src" && *n != task.loaded.rule.subject.key);
+            let sources = SourceRows::of(batch, "src", names, Some(&counter.title))?;
             for row in 0..batch.num_rows() {
                 if let Some(key) = keys.at(row)
-                    && let Some(found) =
-                        source_row(task.tables, locator, batch, row, &shown, Some(&counter.title))
+                    && let Some(found) = sources.at(task.tables, row)
                 {
-                    rows.entry(key).or_default().insert(found);
+                    rows.entry(key).or_default().push(found);
                 }
             }
         }
+    }
+    for rows in rows.values_mut() {
+        rows.sort();
+        rows.dedup();
     }
     Ok(rows)
 }
@@ -619,7 +884,7 @@ impl<'a> Verdicts<'a> {
 
     fn group(&self, row: usize) -> (Key, Vec<Option<String>>) {
         let key =
-            self.column("__k0").and_then(|c| Keys(Arc::clone(c)).at(row)).unwrap_or(Key::Text(String::new()));
+            self.column("__k0").and_then(|c| Keys(Arc::clone(c)).at(row)).unwrap_or(Key::Text("".into()));
         let matter =
             (1..=self.task.loaded.rule.matter.len()).map(|i| self.text(&format!("__k{i}"), row)).collect();
         (key, matter)
@@ -629,10 +894,11 @@ impl<'a> Verdicts<'a> {
         (0..self.task.loaded.rule.exclusions.len()).find(|i| self.holds(&format!("__h{i}"), row))
     }
 
-    fn also(&self, row: usize, first: usize) -> BTreeSet<usize> {
+    /// Bits.
+    fn also(&self, row: usize, first: usize) -> u64 {
         (first + 1..self.task.loaded.rule.exclusions.len())
             .filter(|i| self.holds(&format!("__h{i}"), row))
-            .collect()
+            .fold(0, |bits, i| bits | 1 << i)
     }
 
     fn severity(&self, row: usize) -> Severity {
@@ -675,15 +941,13 @@ fn shifted(severity: Severity, levels: i64) -> Severity {
 
 fn finding(
     task: &Task<'_>,
-    subjects: &Subjects<'_>,
+    subject_id: String,
     verdicts: &Verdicts<'_>,
     row: usize,
-    group: &Group,
-    against: Option<&BTreeSet<EvidenceRow>>,
-    excused: &BTreeMap<(Key, usize), ExcusedPart>,
-) -> Result<Finding, DataFusionError> {
+    (evidence, against): (Vec<EvidenceRow>, &[EvidenceRow]),
+    exclusions_checked: Vec<ExclusionChecked>,
+) -> Finding {
     let rule = &task.loaded.rule;
-    let subject_id = subjects.id(&group.key)?;
     let (_, matter) = verdicts.group(row);
     let subject_name = verdicts.text("__name", row);
     let amount_fen = verdicts.amount(row);
@@ -697,7 +961,7 @@ fn finding(
         values.insert(name.to_owned(), value.clone().unwrap_or_else(|| "—".to_owned()));
     }
     values.insert("amount".to_owned(), amount_fen.map_or_else(|| "—".to_owned(), yuan));
-    Ok(Finding {
+    Finding {
         finding_id: finding_id(&rule.id, rule.subject.ty, &subject_id, &matter),
         rule_id: rule.id.clone(),
         rule_version: rule.version,
@@ -713,28 +977,10 @@ fn finding(
         amount_fen,
         message: Text { zh: fill(&rule.message.zh, &values), en: fill(&rule.message.en, &values) },
         measures,
-        evidence: group.evidence.iter().cloned().collect(),
-        counter_evidence: against.map(|rows| rows.iter().cloned().collect()).unwrap_or_default(),
-        exclusions_checked: checked(task, &group.key, excused),
-    })
-}
-
-/// Every exclusion of the rule once, in the rule's order, and how many candidates of the subject it excused. A code
-/// may stand twice in a rule, for single candidates and for the whole subject.
-fn checked(
-    task: &Task<'_>,
-    key: &Key,
-    excused: &BTreeMap<(Key, usize), ExcusedPart>,
-) -> Vec<ExclusionChecked> {
-    let mut list: Vec<ExclusionChecked> = Vec::new();
-    for (i, exclusion) in task.loaded.rule.exclusions.iter().enumerate() {
-        let count = excused.get(&(key.clone(), i)).map_or(0, |p| p.candidates);
-        match list.iter_mut().find(|x| x.code == exclusion.code) {
-            Some(same) => same.excused += count,
-            None => list.push(ExclusionChecked { code: exclusion.code.clone(), excused: count }),
-        }
+        evidence,
+        counter_evidence: against.to_vec(),
+        exclusions_checked,
     }
-    list
 }
 
 /// Depends on rule, subject and matter; never on wording, order or run.
@@ -864,6 +1110,30 @@ pub(crate) fn column_faults(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_one_subject_and_code_become_one_whatever_their_order() {
+        let part = |pid, code, also, row| Part {
+            key: Key::Person(pid),
+            code,
+            candidates: 1,
+            also,
+            origin: Origin::Candidate { lot: 0, row },
+        };
+        let row = |origin| match origin {
+            Origin::Candidate { row, .. } | Origin::Group(row) => row,
+        };
+        let merged = |mut parts: Vec<Part>| {
+            merge(&mut parts, |a, b| row(a) < row(b));
+            let shown = |p: &Part| (p.key.clone(), p.code, p.candidates, p.also, row(p.origin));
+            parts.iter().map(shown).collect::<Vec<_>>()
+        };
+        let parts = || vec![part(7, 1, 0b100, 5), part(3, 1, 0, 9), part(7, 1, 0b1000, 2), part(7, 0, 0, 1)];
+        let expected =
+            [(Key::Person(3), 1, 1, 0, 9), (Key::Person(7), 0, 1, 0, 1), (Key::Person(7), 1, 2, 0b1100, 2)];
+        assert_eq!(merged(parts()), expected);
+        assert_eq!(merged(parts().into_iter().rev().collect()), expected);
+    }
 
     #[test]
     fn severity_moves_within_its_scale() {

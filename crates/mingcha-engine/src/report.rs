@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use mingcha_rules::rule::Scalar;
-use mingcha_rules::{Excused, Finding, Outcome};
+use mingcha_rules::{Diagnostic, Excused, Finding, Outcome};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -48,6 +48,54 @@ pub struct RunReport {
     pub findings: Vec<Finding>,
     /// Subjects that were looked at and excused, ordered by rule, subject and code.
     pub excused: Vec<Excused>,
+    /// One outcome per rule, ordered by rule.
+    pub outcomes: Vec<Outcome>,
+    /// Whether the run was cancelled; then nothing of it may be published.
+    pub cancelled: bool,
+}
+
+impl Sink for RunReport {
+    fn begin(&mut self, _rules: &[Outcome]) -> Result<(), Diagnostic> {
+        Ok(())
+    }
+
+    fn rule(
+        &mut self,
+        findings: Vec<Finding>,
+        excused: &mut dyn Iterator<Item = Excused>,
+    ) -> Result<(), Diagnostic> {
+        self.findings.extend(findings);
+        self.excused.extend(excused);
+        Ok(())
+    }
+}
+
+/// Takes what a run finds, rule by rule, so that not everything need be in memory at once. What it refuses stops
+/// the run.
+pub trait Sink: Send {
+    /// The rules of the run, ordered by id, before any of them has run: of each outcome only what the rule is
+    /// counts. Called once, first.
+    ///
+    /// # Errors
+    /// What makes the run pointless.
+    fn begin(&mut self, rules: &[Outcome]) -> Result<(), Diagnostic>;
+
+    /// What one rule found, in order of rule: findings ordered by subject and id, excused subjects by subject and
+    /// code. Rules that failed, were held or not evaluated are passed over. Called from several threads, one at a
+    /// time.
+    ///
+    /// # Errors
+    /// What makes the run pointless.
+    fn rule(
+        &mut self,
+        findings: Vec<Finding>,
+        excused: &mut dyn Iterator<Item = Excused>,
+    ) -> Result<(), Diagnostic>;
+}
+
+/// How a run ended whose findings went to a [`Sink`].
+#[derive(Debug, Clone, Default)]
+pub struct RunEnd {
     /// One outcome per rule, ordered by rule.
     pub outcomes: Vec<Outcome>,
     /// Whether the run was cancelled; then nothing of it may be published.

@@ -19,31 +19,53 @@ use mingcha_rules::rule::{Input, Status};
 use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
 
 use crate::context::Budget;
-use crate::gather::{self, Harvest};
+use crate::gather::{self, Harvest, Numbers};
+use crate::parallel::{in_parallel, in_turn};
 use crate::plan::BUILTIN;
 use crate::program::{Order, Place, Program, RulePlan, ViewPlan};
-use crate::report::{RunOptions, RunProgress, RunReport};
+use crate::report::{RunEnd, RunOptions, RunProgress, RunReport, Sink};
 use crate::tables::{Content, Rows, Slots};
-use crate::worker::{Stop, Walk, Walked, Worker, in_parallel, panicked};
+use crate::worker::{Stop, Walk, Walked, Worker, panicked};
 
 /// What the process takes before the first row: the program, plans, the allocator's own.
 const FIXED_BYTES: u64 = 48 << 20;
 /// Below this many persons a limit per mille says nothing.
 const PER_MILLE_FROM: u64 = 10_000;
 
-/// Runs the rules of `library` over `tables`.
+/// Runs the rules of `library` over `tables` and collects what they find.
 ///
 /// # Errors
-/// Only what stops the whole run: an unknown rule id, or a session that cannot be opened. What goes wrong in
-/// one rule is that rule's outcome.
+/// As [`run_into`].
 pub fn run(
     tables: &Arc<dyn Tables>,
     library: &Library,
     options: &RunOptions,
     progress: &dyn RunProgress,
 ) -> Result<RunReport, Vec<Diagnostic>> {
+    let mut report = RunReport::default();
+    let end = run_into(tables, library, options, progress, &mut report)?;
+    if end.cancelled {
+        return Ok(RunReport { cancelled: true, ..RunReport::default() });
+    }
+    report.outcomes = end.outcomes;
+    Ok(report)
+}
+
+/// Runs the rules of `library` over `tables` and hands what they find to `sink`, rule by rule.
+///
+/// # Errors
+/// Only what stops the whole run: an unknown rule id, a session that cannot be opened, or a sink that refuses.
+/// What goes wrong in one rule is that rule's outcome.
+pub fn run_into(
+    tables: &Arc<dyn Tables>,
+    library: &Library,
+    options: &RunOptions,
+    progress: &dyn RunProgress,
+    sink: &mut dyn Sink,
+) -> Result<RunEnd, Vec<Diagnostic>> {
     let selected = select(library, options)?;
     let mut books = Books::open(tables.as_ref(), library, &selected, options);
+    sink.begin(&books.outcomes.values().cloned().collect::<Vec<_>>()).map_err(|fault| vec![fault])?;
     let runnable = books.runnable();
     let internal = |e: &DataFusionError| {
         vec![Diagnostic::error(
@@ -96,19 +118,13 @@ pub fn run(
     let left = program.views.iter().filter(|v| v.place != Place::Local && !everything.has(&v.name));
     stage.views(left.collect(), &everything, &mut books)?;
     stage.later(later, &everything, &mut harvests, &mut books)?;
-    if progress.cancelled() {
-        return Ok(RunReport { cancelled: true, ..RunReport::default() });
+    if !progress.cancelled() {
+        stage.gather(harvests, workers, &mut books, sink).map_err(|fault| vec![fault])?;
     }
-    let mut report = RunReport::default();
-    stage.gather(harvests, workers, &mut books, &mut report);
-    report.findings.sort_by(|a, b| {
-        (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
-    });
-    report
-        .excused
-        .sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.code).cmp(&(&b.rule_id, &b.subject_id, &b.code)));
-    report.outcomes = books.close();
-    Ok(report)
+    if progress.cancelled() {
+        return Ok(RunEnd { outcomes: Vec::new(), cancelled: true });
+    }
+    Ok(RunEnd { outcomes: books.close(), cancelled: false })
 }
 
 /// The rules that the options name, or all that run.
@@ -318,37 +334,67 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Makes findings of what the rules left, several rules at a time, and enters them in order of rule.
+    /// Makes findings of what the rules left, several rules at a time, and hands them over in order of rule.
     fn gather(
         &self,
         harvests: BTreeMap<String, Vec<Harvest>>,
         workers: usize,
         books: &mut Books,
-        report: &mut RunReport,
-    ) {
-        type Waiting<'p> = (&'p RulePlan, &'p LoadedRule, Vec<Harvest>);
+        sink: &mut dyn Sink,
+    ) -> Result<(), Diagnostic> {
         let mut harvests = harvests;
         let open = self.program.rules.iter().filter(|plan| books.is_open(&plan.id));
-        let waiting: Vec<Waiting<'_>> = open
+        let mut waiting: Vec<(&RulePlan, &LoadedRule, Harvest)> = open
             .filter_map(|plan| {
-                Some((plan, self.library.rule(&plan.id)?, harvests.remove(&plan.id).unwrap_or_default()))
+                let parts = harvests.remove(&plan.id).unwrap_or_default();
+                Some((plan, self.library.rule(&plan.id)?, Harvest::join(parts)))
             })
             .collect();
-        let gathered = in_parallel(workers, waiting, |(plan, loaded, parts)| {
+        waiting.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        let numbers = self.numbers(&waiting, workers);
+        let mut refused = Ok(());
+        let work = |(plan, loaded, harvest)| {
             let started = Instant::now();
             let task = self.gathering(loaded, plan);
-            let found = catch_unwind(AssertUnwindSafe(|| gather::findings(&task, Harvest::join(parts))));
+            let found = catch_unwind(AssertUnwindSafe(|| gather::findings(&task, &numbers, harvest)));
             (plan, loaded, found, started.elapsed())
-        });
-        for (plan, loaded, found, spent) in gathered {
+        };
+        in_turn(workers, waiting, work, |(plan, loaded, found, spent)| {
+            if refused.is_err() || self.progress.cancelled() {
+                return;
+            }
             books.worked(&plan.id, spent, 0);
             match found {
-                Ok(Ok(gathered)) => books.settle(loaded, plan, gathered, self.tables.n_persons(), report),
+                Ok(Ok(gathered)) => {
+                    if let Some(gathered) = books.settle(loaded, plan, gathered, self.tables.n_persons()) {
+                        refused = gathered.hand_over(&self.gathering(loaded, plan), sink);
+                    }
+                }
                 Ok(Err(fault)) => books.fail(&plan.id, Text { zh: fault.zh, en: fault.en }),
                 Err(_) => books.fail(&plan.id, panicked()),
             }
             books.announce(self.progress);
+        });
+        refused
+    }
+
+    /// The identity numbers of all persons that are named in what the rules left.
+    fn numbers(&self, harvests: &[(&RulePlan, &LoadedRule, Harvest)], workers: usize) -> Numbers {
+        let mut persons = Vec::new();
+        for (_, loaded, harvest) in harvests {
+            harvest.persons(loaded, &mut persons);
         }
+        persons.sort_unstable();
+        persons.dedup();
+        let of_shard = |shard| {
+            let (from, to) = self.tables.shard_persons(shard).unwrap_or_default();
+            &persons[persons.partition_point(|p| *p < from)..persons.partition_point(|p| *p < to)]
+        };
+        let shards = (0..self.tables.n_shards()).map(of_shard).collect();
+        let found = in_parallel(workers, shards, |persons| Numbers::look_up(self.tables.as_ref(), persons));
+        let mut numbers = Numbers::default();
+        found.iter().for_each(|of_shard| numbers.append(of_shard));
+        numbers
     }
 }
 
@@ -450,19 +496,18 @@ impl Books {
         }
     }
 
-    /// Enters what a rule found, unless its breaker trips.
-    fn settle(
+    /// Enters what a rule found, and gives it back unless the rule's breaker trips.
+    fn settle<'g>(
         &mut self,
         loaded: &LoadedRule,
         plan: &RulePlan,
-        gathered: gather::Gathered,
+        gathered: gather::Gathered<'g>,
         n_persons: u64,
-        report: &mut RunReport,
-    ) {
+    ) -> Option<gather::Gathered<'g>> {
         self.open.remove(&plan.id);
-        let Some(outcome) = self.outcomes.get_mut(&plan.id) else { return };
+        let outcome = self.outcomes.get_mut(&plan.id)?;
         outcome.candidates = gathered.candidates;
-        outcome.excluded = gathered.excluded;
+        outcome.excluded.clone_from(&gathered.excluded);
         outcome.findings = gathered.findings.len() as u64;
         outcome.amount_fen =
             gathered.findings.iter().filter_map(|f| f.amount_fen).fold(0_i64, i64::saturating_add);
@@ -489,10 +534,9 @@ impl Books {
                     outcome.findings
                 ),
             });
-            return;
+            return None;
         }
-        report.findings.extend(gathered.findings);
-        report.excused.extend(gathered.excused);
+        Some(gathered)
     }
 
     /// Notes where each rule runs, and which columns it reads that no extract (or not every one) has.
@@ -646,4 +690,26 @@ pub(crate) fn judge_input(
         ),
     };
     if optional { Judgement::Warn(text) } else { Judgement::Block(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_handed_over_in_order_and_a_panic_does_not_block_the_others() {
+        let mut seen = Vec::new();
+        in_turn(
+            3,
+            (0..20_u64).collect(),
+            |n| {
+                std::thread::sleep(Duration::from_millis(20 - n));
+                n
+            },
+            |n| seen.push(n),
+        );
+        assert_eq!(seen, (0..20).collect::<Vec<_>>());
+        let broken = catch_unwind(|| in_turn(2, vec![1, 2, 3], |n| assert_ne!(n, 1), |()| {}));
+        assert!(broken.is_err());
+    }
 }

@@ -20,6 +20,7 @@ use mingcha_rules::{Contract, Diagnostic, Library, Text};
 
 use crate::context::{Budget, Workplace};
 use crate::gather::{self, Harvest};
+use crate::parallel::in_parallel;
 use crate::plan::{self, BUILTIN};
 use crate::program::{CANDIDATES, Place, Program, RulePlan, ViewPlan};
 use crate::report::RunProgress;
@@ -28,8 +29,6 @@ use crate::tables::{Content, Rows, Scene, Slots, compact};
 
 /// How often a long plan asks whether the run was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
-/// Stack of a worker: planning recurses as deep as a rule's expressions.
-const WORKER_STACK: usize = 64 << 20;
 /// How often a part is halved for what does not fit.
 const DEEPEST: usize = 5;
 /// Bytes that a text takes in memory, on average: its view, and what does not fit into that.
@@ -446,38 +445,6 @@ impl<'p> Worker<'p> {
             Err(_) => Err(Stop::Failed(panicked())),
         }
     }
-}
-
-/// `work` on every item, on up to `workers` threads; the results in the order of the items.
-pub(crate) fn in_parallel<T: Send, R: Send>(
-    workers: usize,
-    items: Vec<T>,
-    work: impl Fn(T) -> R + Sync,
-) -> Vec<R> {
-    let workers = workers.min(items.len());
-    if workers < 2 {
-        return items.into_iter().map(work).collect();
-    }
-    let waiting = Mutex::new(items.into_iter().enumerate());
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
-    let one = || {
-        loop {
-            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((place, item)) = next else { return };
-            let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..workers {
-            // Where no thread can be had, this one does the work.
-            let _ = std::thread::Builder::new().stack_size(WORKER_STACK).spawn_scoped(scope, one);
-        }
-        one();
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn unreadable(error: &DataFusionError) -> Diagnostic {

@@ -1,9 +1,9 @@
-//! What is known of one run: handed in as [`RunRecord`], kept as [`Manifest`]. Plain data and two hashes;
+//! What is known of one run: begun with a [`RunRecord`], kept as [`Manifest`]. Plain data and two hashes;
 //! knows neither disk nor Parquet.
 
 use std::collections::BTreeMap;
 
-use mingcha_rules::{Diagnostic, Excused, Finding, Outcome, OutcomeKind, Text};
+use mingcha_rules::{Diagnostic, Finding, Outcome, OutcomeKind, Text};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -28,7 +28,7 @@ pub struct InputFile {
     pub sha256: String,
 }
 
-/// Everything one run hands over to be kept.
+/// What is known of a run before its rules have run.
 #[derive(Debug, Clone, Default)]
 pub struct RunRecord {
     /// Build of the engine: version and, where known, commit.
@@ -37,20 +37,12 @@ pub struct RunRecord {
     pub as_of: String,
     /// When the run began, RFC 3339; read from the clock by the caller.
     pub started: String,
-    /// When it ended, RFC 3339.
-    pub ended: String,
     /// Parameter values in force: rule -> parameter -> value.
     pub parameters: BTreeMap<String, BTreeMap<String, String>>,
     /// The extracts.
     pub inputs: Vec<InputFile>,
     /// How it was run (threads, memory limit, ...): kept for the reader, without weight for the run's identity.
     pub environment: BTreeMap<String, String>,
-    /// The findings, in any order.
-    pub findings: Vec<Finding>,
-    /// What was looked at and excused, in any order.
-    pub excused: Vec<Excused>,
-    /// One outcome per rule that was asked for, in any order.
-    pub outcomes: Vec<Outcome>,
 }
 
 /// `manifest.json` of a run folder.
@@ -138,21 +130,10 @@ pub struct Seal {
 }
 
 impl Manifest {
-    /// The manifest of `record`, still without files and seal.
-    pub(crate) fn of(record: &RunRecord) -> Result<Self, Diagnostic> {
-        let mut outcomes: Vec<&Outcome> = record.outcomes.iter().collect();
-        outcomes.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
-        let rules: Vec<ManifestRule> = outcomes
-            .iter()
-            .map(|o| ManifestRule {
-                rule_id: o.rule_id.clone(),
-                rule_version: o.rule_version,
-                rule_hash: o.rule_hash.clone(),
-                outcome: o.outcome,
-                reason: o.reason.clone(),
-                findings: o.findings,
-            })
-            .collect();
+    /// The manifest of a run that begins: with its id, still without what comes of it. `rules`: what was asked for;
+    /// how each ended is not looked at.
+    pub(crate) fn begin(record: &RunRecord, rules: &[Outcome]) -> Self {
+        let rules = manifest_rules(rules);
         let mut inputs = record.inputs.clone();
         inputs.sort();
         let mut manifest = Self {
@@ -162,18 +143,35 @@ impl Manifest {
             engine: record.engine.clone(),
             as_of: record.as_of.clone(),
             started: record.started.clone(),
-            ended: record.ended.clone(),
+            ended: String::new(),
             rule_pack_hash: rule_pack_hash(&rules),
             rules,
             parameters: record.parameters.clone(),
+            counts: Counts { input_rows: inputs.iter().map(|i| i.rows).sum(), ..Counts::default() },
             inputs,
             environment: record.environment.clone(),
-            counts: counts(record)?,
             files: BTreeMap::new(),
             seal: String::new(),
         };
         manifest.run_id = manifest.derive_run_id();
-        Ok(manifest)
+        manifest
+    }
+
+    /// Enters how the rules ended. They must be the rules that the run began with: its id depends on them.
+    pub(crate) fn end(&mut self, outcomes: &[Outcome], ended: &str) -> Result<(), Diagnostic> {
+        self.rules = manifest_rules(outcomes);
+        if rule_pack_hash(&self.rules) != self.rule_pack_hash {
+            return Err(Diagnostic::error(
+                "MC807",
+                "运行结束时的规则应与开始时相同，实际不同",
+                "wanted the outcomes of the rules that the run began with, got others",
+            ));
+        }
+        ended.clone_into(&mut self.ended);
+        for outcome in outcomes {
+            *self.counts.rules_by_outcome.entry(outcome.outcome.as_str().to_owned()).or_default() += 1;
+        }
+        Ok(())
     }
 
     /// The run's identity. Left out on purpose: clocks, machine, outcomes (they follow from what is in).
@@ -210,21 +208,31 @@ fn rule_pack_hash(rules: &[ManifestRule]) -> String {
     hash.finish()
 }
 
-fn counts(record: &RunRecord) -> Result<Counts, Diagnostic> {
-    let mut counts = Counts {
-        findings: record.findings.len() as u64,
-        excused: record.excused.len() as u64,
-        input_rows: record.inputs.iter().map(|i| i.rows).sum(),
-        ..Counts::default()
+fn manifest_rules(outcomes: &[Outcome]) -> Vec<ManifestRule> {
+    let rule = |o: &Outcome| ManifestRule {
+        rule_id: o.rule_id.clone(),
+        rule_version: o.rule_version,
+        rule_hash: o.rule_hash.clone(),
+        outcome: o.outcome,
+        reason: o.reason.clone(),
+        findings: o.findings,
     };
-    for finding in &record.findings {
-        *counts.by_severity.entry(finding.severity.as_str().to_owned()).or_default() += 1;
-        counts.amount_fen = add_fen(counts.amount_fen, finding.amount_fen.unwrap_or(0))?;
+    let mut rules: Vec<ManifestRule> = outcomes.iter().map(rule).collect();
+    rules.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
+    rules
+}
+
+impl Counts {
+    /// Counts a finding.
+    pub(crate) fn add(&mut self, finding: &Finding) -> Result<(), Diagnostic> {
+        self.findings += 1;
+        match self.by_severity.get_mut(finding.severity.as_str()) {
+            Some(count) => *count += 1,
+            None => drop(self.by_severity.insert(finding.severity.as_str().to_owned(), 1)),
+        }
+        self.amount_fen = add_fen(self.amount_fen, finding.amount_fen.unwrap_or(0))?;
+        Ok(())
     }
-    for outcome in &record.outcomes {
-        *counts.rules_by_outcome.entry(outcome.outcome.as_str().to_owned()).or_default() += 1;
-    }
-    Ok(counts)
 }
 
 /// A sum of money that would not fit is an error, never a wrong sum.

@@ -1,6 +1,7 @@
 //! The folder of one run: written beside its final name, sealed, renamed when complete; opened only when every
 //! seal still fits. A run that was killed leaves nothing that looks finished. Knows no exports.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,21 +10,37 @@ use mingcha_rules::{Diagnostic, Excused, Finding, Outcome};
 
 use crate::fault;
 use crate::record::{FORMAT, FORMAT_VERSION, Fields, Manifest, RunRecord};
-use crate::table;
+use crate::table::{self, Scribe};
 
 const MANIFEST: &str = "manifest.json";
 const FINDINGS: &str = "findings.parquet";
 const EXCUSED: &str = "excused.parquet";
 const RULES: &str = "rules.parquet";
 
-/// Writes a run folder. Dropped without [`RunWriter::commit`], it takes away what it wrote.
+/// Writes a run folder as the run goes: [`begin`](RunWriter::begin), [`add`](RunWriter::add) for every rule,
+/// [`finish`](RunWriter::finish), [`commit`](RunWriter::commit). Dropped before that, it takes away what it wrote.
 #[derive(Debug)]
 pub struct RunWriter {
     out: PathBuf,
     aside: PathBuf,
     parent: PathBuf,
+    open: Option<Open>,
     written: bool,
     done: bool,
+}
+
+/// What is written while the rules run.
+#[derive(Debug)]
+struct Open {
+    manifest: Manifest,
+    findings: Scribe<Finding>,
+    excused: Scribe<Excused>,
+    /// Ids of all findings so far.
+    ids: HashSet<String>,
+    /// Rule, subject and id of the last finding.
+    last_finding: [String; 3],
+    /// Rule, subject and code of the last excused.
+    last_excused: [String; 3],
 }
 
 impl RunWriter {
@@ -58,7 +75,7 @@ impl RunWriter {
             .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
         let aside = new_sibling(&parent, &name.to_string_lossy(), "partial")
             .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
-        Ok(Self { out: out.to_path_buf(), aside, parent, written: false, done: false })
+        Ok(Self { out: out.to_path_buf(), aside, parent, open: None, written: false, done: false })
     }
 
     /// The folder as it is being written. It goes away unless committed.
@@ -66,27 +83,73 @@ impl RunWriter {
         &self.aside
     }
 
-    /// Writes the run and seals it. The manifest tells the run's id.
+    /// Begins to write. `rules`: an outcome for every rule that was asked for, of which only rule, version and hash
+    /// count; the run's id follows from them and from `record`.
     ///
     /// # Errors
-    /// `MC807` where two findings share an id or a value does not fit its column, `MC801`/`MC811` where the disk
-    /// refuses.
-    pub fn write(&mut self, record: &RunRecord) -> Result<Manifest, Diagnostic> {
-        let findings = in_order(&record.findings)?;
-        let mut excused: Vec<(String, &Excused)> = record.excused.iter().map(|e| (order_of(e), e)).collect();
-        excused.sort_by(|a, b| a.0.cmp(&b.0));
-        let excused: Vec<&Excused> = excused.into_iter().map(|(_, e)| e).collect();
-        let mut outcomes: Vec<&Outcome> = record.outcomes.iter().collect();
-        outcomes.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
+    /// `MC801` where the disk refuses.
+    pub fn begin(&mut self, record: &RunRecord, rules: &[Outcome]) -> Result<(), Diagnostic> {
+        let manifest = Manifest::begin(record, rules);
+        let marks = marks(&manifest);
+        let findings = Scribe::create(&self.aside.join(FINDINGS), &manifest.run_id, &marks)?;
+        let excused = Scribe::create(&self.aside.join(EXCUSED), &manifest.run_id, &marks)?;
+        self.open = Some(Open {
+            manifest,
+            findings,
+            excused,
+            ids: HashSet::new(),
+            last_finding: Default::default(),
+            last_excused: Default::default(),
+        });
+        Ok(())
+    }
 
-        let mut manifest = Manifest::of(record)?;
-        let run_id = manifest.run_id.clone();
-        let pack = manifest.rule_pack_hash.clone();
-        let marks = [("mingcha.run_id", run_id.as_str()), ("mingcha.rule_pack_hash", pack.as_str())];
+    /// Adds findings and excused. Over all calls findings are ordered by rule, subject and id, the excused by rule,
+    /// subject and code.
+    ///
+    /// # Errors
+    /// `MC807` where two findings share an id, the order is another or a value does not fit its column, `MC808`
+    /// before the beginning, `MC801`/`MC811` where the disk refuses.
+    pub fn add(
+        &mut self,
+        findings: impl IntoIterator<Item = Finding>,
+        excused: impl IntoIterator<Item = Excused>,
+    ) -> Result<(), Diagnostic> {
+        let open = self.open.as_mut().ok_or_else(nothing_written)?;
+        for finding in findings {
+            if !open.ids.insert(finding.finding_id.clone()) {
+                return Err(Diagnostic::error(
+                    "MC807",
+                    format!("线索编号应唯一，实际重复：{}", finding.finding_id),
+                    format!("wanted every finding id once, got one twice: {}", finding.finding_id),
+                ));
+            }
+            follow(&mut open.last_finding, [&finding.rule_id, &finding.subject_id, &finding.finding_id])?;
+            open.manifest.counts.add(&finding)?;
+            open.findings.add(finding)?;
+        }
+        for excused in excused {
+            follow(&mut open.last_excused, [&excused.rule_id, &excused.subject_id, &excused.code])?;
+            open.manifest.counts.excused += 1;
+            open.excused.add(excused)?;
+        }
+        Ok(())
+    }
+
+    /// Writes how the rules ended, in any order, and seals the run. The manifest tells the run's id.
+    ///
+    /// # Errors
+    /// `MC807` where the rules are not those the run began with or a value does not fit its column, `MC808` before
+    /// the beginning, `MC801`/`MC811` where the disk refuses.
+    pub fn finish(&mut self, outcomes: &[Outcome], ended: &str) -> Result<Manifest, Diagnostic> {
+        let Open { mut manifest, findings, excused, .. } = self.open.take().ok_or_else(nothing_written)?;
+        manifest.end(outcomes, ended)?;
+        let mut sorted: Vec<&Outcome> = outcomes.iter().collect();
+        sorted.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
         let seals = [
-            (FINDINGS, table::write(&self.aside.join(FINDINGS), &findings, &run_id, &marks)?),
-            (EXCUSED, table::write(&self.aside.join(EXCUSED), &excused, &run_id, &marks)?),
-            (RULES, table::write(&self.aside.join(RULES), &outcomes, &run_id, &marks)?),
+            (FINDINGS, findings.seal()?),
+            (EXCUSED, excused.seal()?),
+            (RULES, table::write(&self.aside.join(RULES), &sorted, &manifest.run_id, &marks(&manifest))?),
         ];
         manifest.files = seals.into_iter().map(|(name, seal)| (name.to_owned(), seal)).collect();
         manifest.seal = seal_of(&manifest)?;
@@ -102,11 +165,7 @@ impl RunWriter {
     /// `MC808` where nothing was written, `MC801` where the disk refuses; then the earlier run still stands.
     pub fn commit(mut self) -> Result<(), Diagnostic> {
         if !self.written {
-            return Err(Diagnostic::error(
-                "MC808",
-                "运行结果尚未写出，不能提交",
-                "nothing was written, so nothing can be committed",
-            ));
+            return Err(nothing_written());
         }
         let failed = |path: &Path, e: &io::Error| {
             fault::disk("MC801", ("保存运行结果", "put the run in its place"), path, e)
@@ -142,6 +201,8 @@ impl RunWriter {
 
 impl Drop for RunWriter {
     fn drop(&mut self) {
+        // Nothing may write into the folder while it goes away.
+        self.open = None;
         if !self.done {
             // Best effort: its name already says that it is not a finished run.
             let _ = fs::remove_dir_all(&self.aside);
@@ -261,39 +322,35 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn in_order(findings: &[Finding]) -> Result<Vec<&Finding>, Diagnostic> {
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by(|a, b| {
-        (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
-    });
-    let mut ids: Vec<&str> = sorted.iter().map(|f| f.finding_id.as_str()).collect();
-    ids.sort_unstable();
-    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Diagnostic::error(
-            "MC807",
-            format!("线索编号应唯一，实际重复：{}", pair[0]),
-            format!("wanted every finding id once, got one twice: {}", pair[0]),
-        )),
-        None => Ok(sorted),
-    }
+/// What every table of a run says of it.
+fn marks(manifest: &Manifest) -> [(&str, &str); 2] {
+    [("mingcha.run_id", &manifest.run_id), ("mingcha.rule_pack_hash", &manifest.rule_pack_hash)]
 }
 
-/// A total order of excused entries, so that equal runs give equal bytes.
-fn order_of(excused: &Excused) -> String {
-    let rows: Vec<String> = excused
-        .evidence
-        .iter()
-        .map(|r| format!("{}\u{1}{}\u{1}{:020}\u{1}{:?}", r.dataset, r.file, r.row, r.columns))
-        .collect();
-    [
-        excused.rule_id.as_str(),
-        &excused.subject_id,
-        &excused.code,
-        &excused.also.join(","),
-        &format!("{:020}", excused.candidates),
-        &rows.join("\u{2}"),
-    ]
-    .join("\u{0}")
+fn nothing_written() -> Diagnostic {
+    Diagnostic::error(
+        "MC808",
+        "运行结果尚未写出，不能提交",
+        "nothing was written, so nothing can be committed",
+    )
+}
+
+/// Equal runs give equal bytes only in one order: the next row comes after the last one.
+fn follow(last: &mut [String; 3], next: [&String; 3]) -> Result<(), Diagnostic> {
+    if last.iter().cmp(next).is_ge() {
+        return Err(Diagnostic::error(
+            "MC807",
+            format!("结果应按规则、对象、编号排列，实际在规则 {} 处乱序或重复", next[0]),
+            format!(
+                "wanted rows in order of rule, subject and id, got one out of order or twice in rule {}",
+                next[0]
+            ),
+        ));
+    }
+    for (last, next) in last.iter_mut().zip(next) {
+        last.clone_from(next);
+    }
+    Ok(())
 }
 
 fn is_run_folder(path: &Path) -> bool {

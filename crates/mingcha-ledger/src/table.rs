@@ -3,8 +3,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
@@ -27,7 +29,9 @@ use crate::fault;
 use crate::record::{Seal, hex};
 
 /// Rows turned into Arrow at a time: bounds the memory that evidence takes twice.
-const CHUNK: usize = 8_192;
+const CHUNK: usize = 1_024;
+/// Rows of a row group: a group is in memory until it is full.
+const GROUP: usize = 1 << 16;
 
 /// A row type that has a table.
 pub(crate) trait Tabled: Sized {
@@ -36,31 +40,122 @@ pub(crate) trait Tabled: Sized {
     fn row(columns: &Columns<'_>, row: usize) -> Result<Self, String>;
 }
 
-/// Writes `rows` in the order given. Equal rows and metadata give equal bytes.
+/// A table being written. Equal rows and metadata give equal bytes, however the rows were handed over.
 ///
 /// Parquet 59 cannot write page checksums; the seal (SHA-256 over the file) takes their place.
+struct Sheet {
+    path: PathBuf,
+    writer: ArrowWriter<Hashing<File>>,
+    rows: u64,
+}
+
+impl Sheet {
+    fn create<T: Tabled>(path: &Path, metadata: &[(&str, &str)]) -> Result<Self, Diagnostic> {
+        let file = File::create_new(path)
+            .map_err(|e| fault::disk("MC801", ("写文件", "write the file"), path, &e))?;
+        let marks = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(GROUP))
+            .set_key_value_metadata(Some(marks))
+            .build();
+        let writer = ArrowWriter::try_new(Hashing::new(file), T::schema(), Some(properties))
+            .map_err(|e| fault::unwritable(path, e))?;
+        Ok(Self { path: path.to_path_buf(), writer, rows: 0 })
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), Diagnostic> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|e| fault::unwritable(&self.path, e))
+    }
+
+    fn seal(self) -> Result<Seal, Diagnostic> {
+        let path = &self.path;
+        let sink = self.writer.into_inner().map_err(|e| fault::unwritable(path, e))?;
+        sink.file.sync_all().map_err(|e| fault::disk("MC801", ("保存文件", "save the file"), path, &e))?;
+        Ok(Seal { bytes: sink.bytes, rows: self.rows, sha256: hex(&sink.hash.finalize()) })
+    }
+}
+
+/// Writes `rows` in the order given.
 pub(crate) fn write<T: Tabled>(
     path: &Path,
     rows: &[&T],
     run_id: &str,
     metadata: &[(&str, &str)],
 ) -> Result<Seal, Diagnostic> {
-    let file =
-        File::create_new(path).map_err(|e| fault::disk("MC801", ("写文件", "write the file"), path, &e))?;
-    let marks = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_key_value_metadata(Some(marks))
-        .build();
-    let failed = |e: parquet::errors::ParquetError| fault::unwritable(path, e);
-    let mut writer =
-        ArrowWriter::try_new(Hashing::new(file), T::schema(), Some(properties)).map_err(failed)?;
+    let mut sheet = Sheet::create::<T>(path, metadata)?;
     for chunk in rows.chunks(CHUNK) {
-        writer.write(&T::batch(chunk, run_id)?).map_err(failed)?;
+        sheet.add(&T::batch(chunk, run_id)?)?;
     }
-    let sink = writer.into_inner().map_err(failed)?;
-    sink.file.sync_all().map_err(|e| fault::disk("MC801", ("保存文件", "save the file"), path, &e))?;
-    Ok(Seal { bytes: sink.bytes, rows: rows.len() as u64, sha256: hex(&sink.hash.finalize()) })
+    sheet.seal()
+}
+
+/// Writes a table row by row; a thread of its own does the packing. The rows themselves stay on the thread that
+/// made them: memory that another thread frees is slow to be had again.
+#[derive(Debug)]
+pub(crate) struct Scribe<T> {
+    run_id: String,
+    /// Rows that are not yet a chunk.
+    open: Vec<T>,
+    chunks: Option<SyncSender<RecordBatch>>,
+    thread: Option<JoinHandle<Result<Seal, Diagnostic>>>,
+}
+
+impl<T: Tabled> Scribe<T> {
+    pub(crate) fn create(path: &Path, run_id: &str, metadata: &[(&str, &str)]) -> Result<Self, Diagnostic> {
+        let mut sheet = Sheet::create::<T>(path, metadata)?;
+        let (sender, chunks) = sync_channel::<RecordBatch>(4);
+        let write = move || {
+            for chunk in chunks {
+                sheet.add(&chunk)?;
+            }
+            sheet.seal()
+        };
+        let thread = std::thread::Builder::new().spawn(write);
+        let thread = thread.map_err(|e| fault::unwritable(path, e))?;
+        Ok(Self { run_id: run_id.to_owned(), open: Vec::new(), chunks: Some(sender), thread: Some(thread) })
+    }
+
+    /// Adds a row. Chunks do not depend on who handed over how much at a time.
+    pub(crate) fn add(&mut self, row: T) -> Result<(), Diagnostic> {
+        self.open.push(row);
+        if self.open.len() < CHUNK { Ok(()) } else { self.send() }
+    }
+
+    fn send(&mut self) -> Result<(), Diagnostic> {
+        let chunk = T::batch(&self.open.iter().collect::<Vec<_>>(), &self.run_id)?;
+        self.open.clear();
+        match &self.chunks {
+            Some(chunks) if chunks.send(chunk).is_ok() => Ok(()),
+            // The thread has stopped, and knows why.
+            _ => self.end().and(Err(broken("no more rows are taken"))),
+        }
+    }
+
+    /// The end of the table.
+    pub(crate) fn seal(mut self) -> Result<Seal, Diagnostic> {
+        if !self.open.is_empty() {
+            self.send()?;
+        }
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Seal, Diagnostic> {
+        self.chunks = None;
+        let ended = self.thread.take().and_then(|thread| thread.join().ok());
+        ended.unwrap_or_else(|| Err(broken("the table could not be written")))
+    }
+}
+
+impl<T> Drop for Scribe<T> {
+    fn drop(&mut self) {
+        self.chunks = None;
+        if let Some(thread) = self.thread.take() {
+            // Nobody waits for the table any more; its folder can be taken away once nothing writes there.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Reads the rows whose text in column `only.0` equals `only.1`; all rows where `only` is none.

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mingcha_engine::RunReport;
 use mingcha_intake::Store;
 use mingcha_ledger::{ExportOptions, RunFolder, RunWriter};
 use mingcha_synth::{CityFormat, CityOptions};
@@ -36,19 +35,26 @@ pub(super) fn run(context: &Context, args: &Demo) -> Outcome {
     let stages = Stages { context, args, bars: &bars, shelf: &shelf };
     stages.city()?;
     let store = stages.store()?;
-    let report = stages.run(store)?;
-    let files = stages.export()?;
+    let run = stages.run(store)?;
+    let files = stages.export(&run)?;
+    let read = |fault| Failure::inputs(vec![fault]);
+    let outcomes = run.outcomes().map_err(read)?;
     let truth =
         mingcha_synth::read_truth(&args.dir.join("city/truth.parquet")).map_err(|e| synth::failed(&e))?;
-    let scores = truth::compare(&truth, &report.findings, &report.excused);
+    let scores = truth::compare(&truth, &run.findings().map_err(read)?, &run.excused().map_err(read)?);
     let perfect = scores.values().all(Score::is_perfect) && !shelf.has_errors();
-    let exit = Exit::first([ending(&report, None), if perfect { Exit::Done } else { Exit::Rules }]);
+    let exit = Exit::first([
+        ending(&outcomes, &run.manifest().counts, None),
+        if perfect { Exit::Done } else { Exit::Rules },
+    ]);
     if args.shape.format == Format::Json {
-        context.screen.json(&json!({"agrees": perfect, "exit_code": exit.code(), "rules": scores, "outcomes": report.outcomes}));
+        context.screen.json(
+            &json!({"agrees": perfect, "exit_code": exit.code(), "rules": scores, "outcomes": outcomes}),
+        );
         return Ok(exit);
     }
     context.screen.diagnostics(&shelf.faults);
-    show(context, &shelf, &scores, &report);
+    show(context, &shelf, &scores, &outcomes);
     places(context, &args.dir, files, perfect);
     Ok(exit)
 }
@@ -106,7 +112,7 @@ impl Stages<'_> {
         Store::open(&folder).map_err(|fault| Failure::inputs(vec![fault]))
     }
 
-    fn run(&self, store: Store) -> Result<RunReport, Failure> {
+    fn run(&self, store: Store) -> Result<RunFolder, Failure> {
         let mut writer = RunWriter::create(&self.folder("run")).map_err(unwritable)?;
         let started = Instant::now();
         let job = Job {
@@ -116,25 +122,23 @@ impl Stages<'_> {
             power: &self.args.power,
             plain_plans: false,
         };
-        let (report, record) = job.run(self.context, &Arc::new(store), self.bars)?;
-        writer.write(&record).map_err(unwritable)?;
+        let (outcomes, manifest) = job.run(self.context, &Arc::new(store), self.bars, &mut writer)?;
         writer.commit().map_err(unwritable)?;
-        let (rules, findings) = (report.outcomes.len(), count(report.findings.len() as u64));
+        let (rules, findings) = (outcomes.len(), count(manifest.counts.findings));
         self.done(
             started,
             &format!("运行规则：{rules} 条规则，{findings} 条线索"),
             &format!("ran {rules} rules: {findings} findings"),
         );
-        Ok(report)
+        RunFolder::open(&self.folder("run")).map_err(|fault| Failure::inputs(vec![fault]))
     }
 
-    fn export(&self) -> Result<usize, Failure> {
+    fn export(&self, run: &RunFolder) -> Result<usize, Failure> {
         let started = Instant::now();
-        let run = RunFolder::open(&self.folder("run")).map_err(|fault| Failure::inputs(vec![fault]))?;
         let options =
             ExportOptions { lang: self.context.screen.lang, by_area: true, ..ExportOptions::default() };
         let files =
-            mingcha_ledger::export(&run, &self.folder("export"), &options, &export::catalogue(self.shelf));
+            mingcha_ledger::export(run, &self.folder("export"), &options, &export::catalogue(self.shelf));
         let files = files.map_err(export::refused)?.len();
         self.done(
             started,
@@ -180,7 +184,7 @@ fn show(
     context: &Context,
     shelf: &Shelf,
     scores: &std::collections::BTreeMap<String, Score>,
-    report: &RunReport,
+    outcomes: &[mingcha_rules::Outcome],
 ) {
     let screen = &context.screen;
     let mut table = Table::new([
@@ -210,7 +214,7 @@ fn show(
         ]);
     }
     screen.table(&table);
-    super::run::remarks(context, report);
+    super::run::remarks(context, outcomes);
 }
 
 fn places(context: &Context, dir: &Path, files: usize, perfect: bool) {

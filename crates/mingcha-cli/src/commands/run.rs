@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use mingcha_engine::{RunOptions, RunReport};
+use mingcha_engine::{RunOptions, Sink};
 use mingcha_intake::{Store, Tables};
-use mingcha_ledger::{InputFile, Manifest, RunRecord, RunWriter};
+use mingcha_ledger::{Counts, InputFile, Manifest, RunRecord, RunWriter};
 use mingcha_rules::diagnostic::Diagnostic;
-use mingcha_rules::finding::OutcomeKind;
+use mingcha_rules::finding::{Excused, Finding, OutcomeKind};
 use mingcha_rules::rule::Severity;
 use mingcha_rules::text::{Lang, Text};
 use serde_json::json;
@@ -40,13 +40,15 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, beside(&out), &bars)?;
     let job = Job { shelf: &shelf, as_of, only, power: &scope.power, plain_plans: scope.plain_plans };
-    let (report, record) = job.run(context, &source.store, &bars)?;
-    let manifest = writer.write(&record).map_err(unwritable)?;
+    let (outcomes, manifest) = job.run(context, &source.store, &bars, &mut writer)?;
     context.interrupt.check()?;
     writer.commit().map_err(unwritable)?;
-    let exit = ending(&report, fail_on);
+    let exit = ending(&outcomes, &manifest.counts, fail_on);
     let format = scope.shape.format;
-    show(context, &Shown { faults: &faults, report: &report, manifest: &manifest, out: &out, exit, format });
+    show(
+        context,
+        &Shown { faults: &faults, outcomes: &outcomes, manifest: &manifest, out: &out, exit, format },
+    );
     Ok(exit)
 }
 
@@ -150,37 +152,35 @@ impl Job<'_> {
         Ok(options)
     }
 
-    /// Runs and gathers what the ledger keeps.
+    /// Runs into `writer`, which is left to be committed.
     pub(super) fn run(
         &self,
         context: &Context,
         store: &Arc<Store>,
         bars: &Bars,
-    ) -> Result<(RunReport, RunRecord), Failure> {
+        writer: &mut RunWriter,
+    ) -> Result<(Vec<mingcha_rules::Outcome>, Manifest), Failure> {
         let parameters = self.parameters(context)?;
         let options = self.options(context)?;
-        let started = now();
-        let tables: Arc<dyn Tables> = Arc::<Store>::clone(store);
-        let result = mingcha_engine::run(&tables, &self.shelf.library, &options, bars);
-        bars.clear();
-        context.interrupt.check()?;
-        let report = result.map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
         let record = RunRecord {
             engine: format!("mingcha {}", env!("CARGO_PKG_VERSION")),
             as_of: self.as_of.to_string(),
-            started,
-            ended: now(),
+            started: now(),
             parameters,
             inputs: inputs(store),
             environment: BTreeMap::from([
                 ("threads".to_owned(), options.threads.to_string()),
                 ("memory".to_owned(), options.memory.map_or_else(String::new, |m| m.to_string())),
             ]),
-            findings: report.findings.clone(),
-            excused: report.excused.clone(),
-            outcomes: report.outcomes.clone(),
         };
-        Ok((report, record))
+        let tables: Arc<dyn Tables> = Arc::<Store>::clone(store);
+        let mut kept = Kept { record, writer };
+        let result = mingcha_engine::run_into(&tables, &self.shelf.library, &options, bars, &mut kept);
+        bars.clear();
+        context.interrupt.check()?;
+        let end = result.map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
+        let manifest = writer.finish(&end.outcomes, &now()).map_err(unwritable)?;
+        Ok((end.outcomes, manifest))
     }
 
     /// The parameters in force, checked: a parameter that no rule has is wrong configuration.
@@ -212,6 +212,26 @@ impl Job<'_> {
             out.insert(rule.rule.id.clone(), values.collect());
         }
         if faults.is_empty() { Ok(out) } else { Err(Failure { exit: Exit::Usage, diagnostics: faults }) }
+    }
+}
+
+/// What the engine finds goes to the ledger as it comes.
+struct Kept<'a> {
+    record: RunRecord,
+    writer: &'a mut RunWriter,
+}
+
+impl Sink for Kept<'_> {
+    fn begin(&mut self, rules: &[mingcha_rules::Outcome]) -> Result<(), Diagnostic> {
+        self.writer.begin(&self.record, rules)
+    }
+
+    fn rule(
+        &mut self,
+        findings: Vec<Finding>,
+        excused: &mut dyn Iterator<Item = Excused>,
+    ) -> Result<(), Diagnostic> {
+        self.writer.add(findings, excused)
     }
 }
 
@@ -249,15 +269,20 @@ fn now() -> String {
 }
 
 /// The exit code of a run that was written.
-pub(super) fn ending(report: &RunReport, fail_on: Option<SeverityArg>) -> Exit {
-    let of_rules = report.outcomes.iter().map(|o| match o.outcome {
+pub(super) fn ending(
+    outcomes: &[mingcha_rules::Outcome],
+    counts: &Counts,
+    fail_on: Option<SeverityArg>,
+) -> Exit {
+    let of_rules = outcomes.iter().map(|o| match o.outcome {
         OutcomeKind::Found | OutcomeKind::Clean => Exit::Done,
         OutcomeKind::Failed => Exit::Rules,
         OutcomeKind::Held => Exit::Held,
         OutcomeKind::NotEvaluated => Exit::Inputs,
     });
     let limit = fail_on.map(severity);
-    let passed = report.findings.iter().any(|f| limit.is_some_and(|limit| f.severity >= limit));
+    let found = counts.by_severity.keys().filter_map(|word| Severity::parse(word));
+    let passed = limit.is_some_and(|limit| found.into_iter().any(|found| found >= limit));
     Exit::first(of_rules.chain(passed.then_some(Exit::Threshold)))
 }
 
@@ -273,7 +298,7 @@ pub(super) fn severity(word: SeverityArg) -> Severity {
 
 struct Shown<'a> {
     faults: &'a [Diagnostic],
-    report: &'a RunReport,
+    outcomes: &'a [mingcha_rules::Outcome],
     manifest: &'a Manifest,
     out: &'a Path,
     exit: Exit,
@@ -282,17 +307,16 @@ struct Shown<'a> {
 
 fn show(context: &Context, shown: &Shown<'_>) {
     let screen = &context.screen;
-    let (report, out) = (shown.report, shown.out.display());
+    let (counts, out) = (&shown.manifest.counts, shown.out.display());
     if shown.format == Format::Json {
         screen.json(&json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
-            "counts": shown.manifest.counts, "rules": report.outcomes}));
+            "counts": counts, "rules": shown.outcomes}));
         return;
     }
     screen.diagnostics(shown.faults);
-    screen.table(&outcomes(context, report));
-    remarks(context, report);
-    let total: i64 = report.findings.iter().filter_map(|f| f.amount_fen).sum();
-    screen.line(totals(screen.lang, report.findings.len() as u64, total));
+    screen.table(&outcomes(context, shown.outcomes));
+    remarks(context, shown.outcomes);
+    screen.line(totals(screen.lang, counts.findings, counts.amount_fen));
     screen.line("");
     screen.line(screen.say(
         &format!("结果：{out}\n下一步：mingcha findings list --run {out}\n        mingcha export --run {out} --out DIR"),
@@ -316,7 +340,7 @@ fn totals(lang: Lang, findings: u64, fen: i64) -> String {
 }
 
 /// One row per rule.
-fn outcomes(context: &Context, report: &RunReport) -> Table {
+fn outcomes(context: &Context, outcomes: &[mingcha_rules::Outcome]) -> Table {
     let screen = &context.screen;
     let mut table = Table::new([
         screen.say("规则", "rule"),
@@ -327,7 +351,7 @@ fn outcomes(context: &Context, report: &RunReport) -> Table {
         screen.say("#线索", "#findings"),
         screen.say("#金额（元）", "#yuan at risk"),
     ]);
-    for outcome in &report.outcomes {
+    for outcome in outcomes {
         table.row([
             outcome.rule_id.clone(),
             screen.text(&outcome.title).to_owned(),
@@ -342,10 +366,10 @@ fn outcomes(context: &Context, report: &RunReport) -> Table {
 }
 
 /// Reasons and warnings, each once, with the rules it is about.
-pub(super) fn remarks(context: &Context, report: &RunReport) {
+pub(super) fn remarks(context: &Context, outcomes: &[mingcha_rules::Outcome]) {
     let screen = &context.screen;
     let mut said: BTreeMap<(u8, &str), Vec<&str>> = BTreeMap::new();
-    for outcome in &report.outcomes {
+    for outcome in outcomes {
         let kind = u8::from(!matches!(outcome.outcome, OutcomeKind::Failed));
         let reasons = outcome.reason.iter().map(|t: &Text| (kind, screen.text(t)));
         for remark in reasons.chain(outcome.warnings.iter().map(|t| (2, screen.text(t)))) {
@@ -369,7 +393,7 @@ pub(super) fn remarks(context: &Context, report: &RunReport) {
 mod tests {
     use super::*;
 
-    fn report(kinds: &[OutcomeKind]) -> RunReport {
+    fn end(kinds: &[OutcomeKind], fail_on: Option<SeverityArg>) -> Exit {
         let outcome = |kind: &OutcomeKind| mingcha_rules::Outcome {
             rule_id: "PEN-01".to_owned(),
             rule_version: 1,
@@ -388,16 +412,19 @@ mod tests {
             shard_local: true,
             not_local_because: None,
         };
-        RunReport { outcomes: kinds.iter().map(outcome).collect(), ..RunReport::default() }
+        let outcomes: Vec<_> = kinds.iter().map(outcome).collect();
+        let counts = Counts { by_severity: BTreeMap::from([("medium".to_owned(), 1)]), ..Counts::default() };
+        ending(&outcomes, &counts, fail_on)
     }
 
     #[test]
     fn a_run_ends_as_its_worst_rule_did() {
         use OutcomeKind::{Clean, Failed, Found, Held, NotEvaluated};
-        assert_eq!(ending(&report(&[Found, Clean]), None), Exit::Done);
-        assert_eq!(ending(&report(&[Found, Held]), None), Exit::Held);
-        assert_eq!(ending(&report(&[Held, NotEvaluated]), None), Exit::Inputs);
-        assert_eq!(ending(&report(&[NotEvaluated, Failed, Found]), None), Exit::Rules);
-        assert_eq!(ending(&report(&[Found]), Some(SeverityArg::Critical)), Exit::Done);
+        assert_eq!(end(&[Found, Clean], None), Exit::Done);
+        assert_eq!(end(&[Found, Held], None), Exit::Held);
+        assert_eq!(end(&[Held, NotEvaluated], None), Exit::Inputs);
+        assert_eq!(end(&[NotEvaluated, Failed, Found], None), Exit::Rules);
+        assert_eq!(end(&[Found], Some(SeverityArg::Critical)), Exit::Done);
+        assert_eq!(end(&[Found], Some(SeverityArg::Medium)), Exit::Threshold);
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mingcha_ledger::{Catalogue, InputFile, RunFolder, RunRecord, RunWriter};
+use mingcha_ledger::{Catalogue, InputFile, Manifest, RunFolder, RunRecord, RunWriter};
 use mingcha_rules::finding::ExclusionChecked;
 use mingcha_rules::rule::SubjectType;
-use mingcha_rules::{Contract, EvidenceRow, Excused, Finding, Outcome, OutcomeKind, Rule, Severity, Text};
+use mingcha_rules::{
+    Contract, Diagnostic, EvidenceRow, Excused, Finding, Outcome, OutcomeKind, Rule, Severity, Text,
+};
 use serde_json::json;
 
 pub(crate) const ID: &str = "88010119500307002X";
@@ -142,7 +144,33 @@ fn outcome(rule_id: &str, zh: &str, en: &str, kind: OutcomeKind, findings: &[Fin
     }
 }
 
-pub(crate) fn record(findings: Vec<Finding>) -> RunRecord {
+/// All of a run, in any order.
+pub(crate) struct Run {
+    pub(crate) record: RunRecord,
+    pub(crate) ended: String,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) excused: Vec<Excused>,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Run {
+    /// Writes it in its order, rule by rule.
+    pub(crate) fn write(mut self, writer: &mut RunWriter) -> Result<Manifest, Diagnostic> {
+        writer.begin(&self.record, &self.outcomes)?;
+        self.findings.sort_by(|a, b| {
+            (&a.rule_id, &a.subject_id, &a.finding_id).cmp(&(&b.rule_id, &b.subject_id, &b.finding_id))
+        });
+        self.excused
+            .sort_by(|a, b| (&a.rule_id, &a.subject_id, &a.code).cmp(&(&b.rule_id, &b.subject_id, &b.code)));
+        for rule in self.findings.chunk_by(|a, b| a.rule_id == b.rule_id) {
+            writer.add(rule.to_vec(), [])?;
+        }
+        writer.add([], self.excused)?;
+        writer.finish(&self.outcomes, &self.ended)
+    }
+}
+
+pub(crate) fn record(findings: Vec<Finding>) -> Run {
     let excused = |rule_id: &str, subject_id: &str, code: &str| Excused {
         rule_id: rule_id.to_owned(),
         subject_type: SubjectType::Person,
@@ -152,11 +180,10 @@ pub(crate) fn record(findings: Vec<Finding>) -> RunRecord {
         candidates: 2,
         evidence: vec![row("pension_payments", 21, &[("account_no", ACCOUNT), ("amount", "10.00")])],
     };
-    RunRecord {
+    let record = RunRecord {
         engine: "mingcha 0.1.0".to_owned(),
         as_of: "2026-11-22".to_owned(),
         started: "2026-11-22T01:00:00Z".to_owned(),
-        ended: "2026-11-22T01:02:00Z".to_owned(),
         parameters: BTreeMap::from([(
             "PEN-03".to_owned(),
             BTreeMap::from([("grace_months".to_owned(), "1".to_owned())]),
@@ -169,6 +196,10 @@ pub(crate) fn record(findings: Vec<Finding>) -> RunRecord {
             sha256: "ab".repeat(32),
         }],
         environment: BTreeMap::from([("threads".to_owned(), "2".to_owned())]),
+    };
+    Run {
+        record,
+        ended: "2026-11-22T01:02:00Z".to_owned(),
         outcomes: vec![
             outcome(
                 "PEN-13",
@@ -208,7 +239,7 @@ pub(crate) fn record(findings: Vec<Finding>) -> RunRecord {
 pub(crate) fn finished(folder: &Path, findings: Vec<Finding>) -> RunFolder {
     let out = folder.join("run");
     let mut writer = RunWriter::create(&out).unwrap();
-    writer.write(&record(findings)).unwrap();
+    record(findings).write(&mut writer).unwrap();
     writer.commit().unwrap();
     RunFolder::open(&out).unwrap()
 }

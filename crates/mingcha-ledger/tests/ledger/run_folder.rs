@@ -102,10 +102,10 @@ fn equal_runs_give_equal_bytes_whatever_the_order_and_the_clock() {
     let mut shuffled = record(findings().into_iter().rev().collect());
     shuffled.excused.reverse();
     shuffled.outcomes.reverse();
-    shuffled.started = "2027-01-01T00:00:00Z".to_owned();
-    shuffled.environment.clear();
+    shuffled.record.started = "2027-01-01T00:00:00Z".to_owned();
+    shuffled.record.environment.clear();
     let mut writer = RunWriter::create(&second.path().join("run")).unwrap();
-    writer.write(&shuffled).unwrap();
+    shuffled.write(&mut writer).unwrap();
     writer.commit().unwrap();
     for name in ["findings.parquet", "excused.parquet", "rules.parquet"] {
         let read = |folder: &tempfile::TempDir| fs::read(folder.path().join("run").join(name)).unwrap();
@@ -115,19 +115,19 @@ fn equal_runs_give_equal_bytes_whatever_the_order_and_the_clock() {
 
 #[test]
 fn the_run_id_follows_every_input() {
-    let id = |change: fn(&mut mingcha_ledger::RunRecord)| {
+    let id = |change: fn(&mut fixture::Run)| {
         let folder = tempfile::tempdir().unwrap();
-        let mut record = record(findings());
-        change(&mut record);
-        RunWriter::create(&folder.path().join("run")).unwrap().write(&record).unwrap().run_id
+        let mut run = record(findings());
+        change(&mut run);
+        run.write(&mut RunWriter::create(&folder.path().join("run")).unwrap()).unwrap().run_id
     };
     let mut ids = vec![
         id(|_| {}),
-        id(|r| r.as_of = "2026-11-23".to_owned()),
-        id(|r| r.engine.push('x')),
-        id(|r| r.inputs[0].sha256 = "cd".repeat(32)),
+        id(|r| r.record.as_of = "2026-11-23".to_owned()),
+        id(|r| r.record.engine.push('x')),
+        id(|r| r.record.inputs[0].sha256 = "cd".repeat(32)),
         id(|r| r.outcomes[0].rule_hash.push('x')),
-        id(|r| r.parameters.clear()),
+        id(|r| r.record.parameters.clear()),
     ];
     assert_eq!(ids[0], id(|r| r.ended.clear()), "the clock has no part in it");
     ids.sort();
@@ -139,7 +139,7 @@ fn the_run_id_follows_every_input() {
 fn a_run_that_is_dropped_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = RunWriter::create(&folder.path().join("run")).unwrap();
-    writer.write(&record(findings())).unwrap();
+    record(findings()).write(&mut writer).unwrap();
     assert!(!folder.path().join("run").exists());
     assert!(writer.folder().join("manifest.json").exists());
     drop(writer);
@@ -208,11 +208,32 @@ fn findings_that_break_their_table_are_refused() {
     let refused = |finding: Finding, other: Option<Finding>| {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = RunWriter::create(&folder.path().join("run")).unwrap();
-        writer.write(&record([Some(finding), other].into_iter().flatten().collect())).unwrap_err().code
+        record([Some(finding), other].into_iter().flatten().collect()).write(&mut writer).unwrap_err().code
     };
     assert_eq!(refused(case(), Some(case())), "MC807");
     assert_eq!(refused(Finding { amount_fen: Some(100_000_000_000_000), ..case() }, None), "MC807");
     assert_eq!(refused(Finding { period_to: Some("2025/08/01".to_owned()), ..case() }, None), "MC807");
+}
+
+#[test]
+fn rows_in_another_order_and_rules_that_did_not_begin_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = || {
+        let mut writer = RunWriter::create(&folder.path().join("run")).unwrap();
+        writer.begin(&record(vec![]).record, &record(vec![]).outcomes).unwrap();
+        writer
+    };
+    let mut late = plain(2);
+    late.reverse();
+    assert_eq!(begun().add(late, []).unwrap_err().code, "MC807");
+    let mut twice = record(vec![]).excused;
+    twice.truncate(1);
+    twice.push(twice[0].clone());
+    assert_eq!(begun().add([], twice).unwrap_err().code, "MC807");
+    let mut writer = begun();
+    assert_eq!(writer.finish(&record(vec![]).outcomes[1..], "").unwrap_err().code, "MC807");
+    assert_eq!(writer.commit().unwrap_err().code, "MC808");
+    assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
 #[test]
