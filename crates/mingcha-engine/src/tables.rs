@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::{concat_batches, take, take_record_batch};
 use arrow::datatypes::{Int32Type, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -31,7 +31,7 @@ use crate::person::{Lookup, PersonIndex, PersonSets, pieces};
 /// Rows handed on at a time.
 const BATCH_ROWS: usize = 8192;
 
-/// Bytes of text that may be held for nothing.
+/// Bytes that a column may hold for nothing.
 const HELD: usize = 4096;
 
 /// What a table holds at the moment.
@@ -350,23 +350,32 @@ fn select(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
-/// The same rows with text of their own: a text column that was filtered still holds all text that it was
-/// filtered from.
+/// The same rows in memory of their own: what was filtered or cut out of a shard still holds the whole columns, and
+/// all text, that it came from.
 pub(crate) fn compact(batch: &RecordBatch) -> RecordBatch {
-    let columns = batch
-        .columns()
-        .iter()
-        .map(|c| match c.as_string_view_opt() {
-            Some(text)
-                if text.data_buffers().len() > 1 || text.data_buffers().iter().any(|b| b.len() > HELD) =>
-            {
-                Arc::new(text.gc()) as ArrayRef
-            }
-            _ => Arc::clone(c),
-        })
-        .collect();
+    let columns = batch.columns().iter().map(own).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(batch.schema(), columns, &options).unwrap_or_else(|_| batch.clone())
+}
+
+fn own(column: &ArrayRef) -> ArrayRef {
+    let data = column.to_data();
+    let rows = data.get_slice_memory_size().unwrap_or(usize::MAX);
+    let text = column.as_string_view_opt();
+    let of_text: usize = text.map_or(0, |t| t.data_buffers().iter().map(|b| b.len()).sum());
+    let held = column.get_buffer_memory_size().saturating_sub(of_text);
+    let column = if held > rows.saturating_sub(of_text).saturating_mul(2).saturating_add(HELD) {
+        let all: UInt32Array = (0..u32::try_from(column.len()).unwrap_or(u32::MAX)).collect();
+        take(column, &all, None).unwrap_or_else(|_| Arc::clone(column))
+    } else {
+        Arc::clone(column)
+    };
+    match text {
+        Some(text) if text.data_buffers().len() > 1 || of_text > HELD => {
+            Arc::new(column.as_string_view().gc())
+        }
+        _ => column,
+    }
 }
 
 /// A batch in pieces of the usual size.

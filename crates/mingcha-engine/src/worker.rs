@@ -402,7 +402,8 @@ impl<'p> Worker<'p> {
         if harvest.has_candidates() && !rule.counters.is_empty() {
             self.slots.put(CANDIDATES, Rows::new(harvest.remaining.clone())?);
             for counter in &rule.counters {
-                harvest.counters.push(self.collect(&counter.physical, stage.progress)?);
+                let rows = self.collect(&counter.physical, stage.progress)?;
+                harvest.counters.push(rows.iter().map(compact).collect());
             }
             self.slots.put(CANDIDATES, Content::Empty);
         }
