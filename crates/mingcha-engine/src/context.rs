@@ -45,7 +45,13 @@ impl Workplace {
         if let Some(dir) = budget.spill_dir.as_deref().map(Path::to_path_buf) {
             runtime = runtime.with_temp_file_path(dir);
         }
-        Ok(Self { config: session.copied_config(), runtime: runtime.build_arc()?, pool })
+        let mut config = session.copied_config();
+        if let Some(bytes) = budget.memory {
+            // Every sort sets this much aside before its first row; of a small pool little would be left.
+            let execution = &mut config.options_mut().execution;
+            execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(bytes / 64);
+        }
+        Ok(Self { config, runtime: runtime.build_arc()?, pool })
     }
 
     /// The context of one execution, in which plans find what the tables hold.

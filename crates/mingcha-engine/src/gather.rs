@@ -735,7 +735,7 @@ fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>,
                 .map_or_else(|| SqlFault::new("MC203", "分组语句有错", "the grouping is broken"), |f| f.fault)
         })?;
     let slots = Arc::new(Slots::default());
-    slots.put(CANDIDATES, Rows::new(remaining.to_vec()).map_err(|e| fault(&e))?);
+    slots.put(CANDIDATES, Rows::content(remaining.to_vec()).map_err(|e| fault(&e))?);
     let place = Workplace::new(&catalog.session, &Budget::default()).map_err(|e| fault(&e))?;
     let context = place.execution(Scene::new(&slots));
     block_on(datafusion::physical_plan::collect(compiled.physical, context)).map_err(|e| {

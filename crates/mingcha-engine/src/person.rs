@@ -41,7 +41,7 @@ pub(crate) fn rewrite(
     plan: &Arc<dyn ExecutionPlan>,
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let rewritten = bottom_up(plan, config)?;
+    let rewritten = bottom_up(plan)?;
     let rewritten = lookup::restrict_joins(&rewritten)?;
     Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
 }
@@ -56,8 +56,8 @@ pub(crate) fn rewrite_whole(
     Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
 }
 
-fn bottom_up(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-    let children = plan.children().into_iter().map(|c| bottom_up(c, config)).collect::<Result<Vec<_>>>()?;
+fn bottom_up(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let children = plan.children().into_iter().map(bottom_up).collect::<Result<Vec<_>>>()?;
     let plan =
         if children.is_empty() { Arc::clone(plan) } else { with_children(Arc::clone(plan), children)? };
     for replace in [window::replace, aggregate::replace, exists::replace] {

@@ -283,7 +283,7 @@ impl<'a> Stage<'a> {
             books.fail_readers(self.program, name, stop);
         }
         for (name, batches) in walked.views {
-            match Rows::new(batches) {
+            match Rows::content(batches) {
                 Ok(rows) => everything.put(&name, rows),
                 Err(error) => books.fail_readers(self.program, &name, &error.into()),
             }

@@ -54,7 +54,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// The rows of `batches`, which have one schema; without batches a table of no rows.
-    pub(crate) fn new(mut batches: Vec<RecordBatch>) -> Result<Content> {
+    pub(crate) fn content(mut batches: Vec<RecordBatch>) -> Result<Content> {
         let batch = match (batches.len(), batches.first()) {
             (_, None) => return Ok(Content::Empty),
             (1, _) => batches.swap_remove(0),

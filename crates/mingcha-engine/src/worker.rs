@@ -293,7 +293,7 @@ impl<'p> Worker<'p> {
             None => Vec::new(),
         };
         let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
-        self.slots.put(dataset, Rows::new(batches).map_err(|e| unreadable(&e))?);
+        self.slots.put(dataset, Rows::content(batches).map_err(|e| unreadable(&e))?);
         Ok(n_rows)
     }
 
@@ -367,7 +367,7 @@ impl<'p> Worker<'p> {
                 if kept.contains(&view.name) {
                     result.views.push((view.name.clone(), batches.iter().map(compact).collect()));
                 }
-                Ok(Rows::new(batches)?)
+                Ok(Rows::content(batches)?)
             });
             match made {
                 Ok(rows) => self.slots.put(&view.name, rows),
@@ -400,7 +400,7 @@ impl<'p> Worker<'p> {
             Err(_) => return Err(Stop::Failed(panicked())),
         };
         if harvest.has_candidates() && !rule.counters.is_empty() {
-            self.slots.put(CANDIDATES, Rows::new(harvest.remaining.clone())?);
+            self.slots.put(CANDIDATES, Rows::content(harvest.remaining.clone())?);
             for counter in &rule.counters {
                 let rows = self.collect(&counter.physical, stage.progress)?;
                 harvest.counters.push(rows.iter().map(compact).collect());
@@ -417,7 +417,7 @@ impl<'p> Worker<'p> {
         progress: &dyn RunProgress,
     ) -> Result<Content, Stop> {
         let batches = self.collect(plan, progress)?;
-        Ok(Rows::new(batches.iter().map(compact).collect())?)
+        Ok(Rows::content(batches.iter().map(compact).collect())?)
     }
 
     /// Executes a plan from a clean state; panics and cancellation are errors.

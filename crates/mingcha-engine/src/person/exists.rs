@@ -150,12 +150,12 @@ fn split(filter: &JoinFilter, kept_side: JoinSide, conditions: &mut Conditions) 
     Ok(true)
 }
 
+/// An expression, and the side whose columns it reads, if it reads any.
+type OneSided = (Option<JoinSide>, Arc<dyn PhysicalExpr>);
+
 /// An expression over a filter's columns as one over the columns of the side that it reads; `None`: it reads
 /// both. No side: it reads no column.
-fn one_side(
-    expr: &Arc<dyn PhysicalExpr>,
-    filter: &JoinFilter,
-) -> Result<Option<(Option<JoinSide>, Arc<dyn PhysicalExpr>)>> {
+fn one_side(expr: &Arc<dyn PhysicalExpr>, filter: &JoinFilter) -> Result<Option<OneSided>> {
     let (mut left, mut right) = (false, false);
     let moved = Arc::clone(expr).transform(|e| {
         let Some(column) = e.downcast_ref::<Column>() else { return Ok(Transformed::no(e)) };

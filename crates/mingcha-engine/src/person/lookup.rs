@@ -179,13 +179,15 @@ fn published(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPl
     Ok(Some(with_children(Arc::clone(plan), vec![publisher, restricted])?))
 }
 
+type Plan = Arc<dyn ExecutionPlan>;
+
 /// `from` saying which persons its column `from_column` holds, and `to` reading only those of `to_column`.
 pub(super) fn publish(
     from: &Arc<dyn ExecutionPlan>,
     from_column: usize,
     to: &Arc<dyn ExecutionPlan>,
     to_column: usize,
-) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>)>> {
+) -> Result<Option<(Plan, Plan)>> {
     if !is_one_stream(from) {
         return Ok(None);
     }

@@ -213,7 +213,7 @@ fn answer(
     }
     let slots = Arc::new(Slots::default());
     for (name, batch) in tables {
-        slots.put(name, Rows::new(vec![batch.clone()]).unwrap());
+        slots.put(name, Rows::content(vec![batch.clone()]).unwrap());
     }
     let place = Workplace::new(&catalog.session, &Budget::default()).unwrap();
     let plan = displayable(compiled.physical.as_ref()).indent(false).to_string();

@@ -254,21 +254,14 @@ fn order_keys(expr: &Arc<dyn WindowExpr>, batch: &RecordBatch) -> Result<Vec<sup
 
 fn column(expr: &Arc<dyn WindowExpr>, groups: &Groups, batch: &RecordBatch) -> Result<ArrayRef> {
     let n = batch.num_rows();
-    let numbered = |each: &mut dyn FnMut(&[u32], &mut [u64])| {
-        let mut out = vec![0_u64; n];
-        for group in 0..groups.len() {
-            each(groups.rows(group), &mut out);
-        }
-        Arc::new(UInt64Array::from(out)) as ArrayRef
-    };
     match function(expr) {
-        Some(Function::RowNumber) => Ok(numbered(&mut |rows, out| {
+        Some(Function::RowNumber) => Ok(numbered(groups, n, |rows, out| {
             for (i, row) in (1..).zip(rows) {
                 out[*row as usize] = i;
             }
         })),
-        Some(Function::Rank) => ranks(expr, batch, &numbered, |place, _| place),
-        Some(Function::DenseRank) => ranks(expr, batch, &numbered, |_, distinct| distinct),
+        Some(Function::Rank) => ranks(expr, groups, batch, |place, _| place),
+        Some(Function::DenseRank) => ranks(expr, groups, batch, |_, distinct| distinct),
         Some(Function::Shift(by)) => {
             let mut from: Vec<Option<u32>> = vec![None; n];
             for group in 0..groups.len() {
@@ -295,15 +288,24 @@ fn column(expr: &Arc<dyn WindowExpr>, groups: &Groups, batch: &RecordBatch) -> R
     }
 }
 
+/// A number for each of `n` rows, given group by group.
+fn numbered(groups: &Groups, n: usize, mut each: impl FnMut(&[u32], &mut [u64])) -> ArrayRef {
+    let mut out = vec![0_u64; n];
+    for group in 0..groups.len() {
+        each(groups.rows(group), &mut out);
+    }
+    Arc::new(UInt64Array::from(out))
+}
+
 /// `choose(place of the first peer, number of distinct peers so far)`.
 fn ranks(
     expr: &Arc<dyn WindowExpr>,
+    groups: &Groups,
     batch: &RecordBatch,
-    numbered: &dyn Fn(&mut dyn FnMut(&[u32], &mut [u64])) -> ArrayRef,
     choose: fn(u64, u64) -> u64,
 ) -> Result<ArrayRef> {
     let keys = order_keys(expr, batch)?;
-    Ok(numbered(&mut |rows, out| {
+    Ok(numbered(groups, batch.num_rows(), |rows, out| {
         let (mut place, mut distinct) = (1, 1);
         for (i, row) in rows.iter().enumerate() {
             let peer = i == 0 || keys.iter().all(|k| k(rows[i - 1] as usize, *row as usize).is_eq());
