@@ -139,6 +139,11 @@ impl Earlier {
         self.manifest().files.iter().find(|f| f.id == id && self.keeps(&f.dataset))
     }
 
+    /// The store itself.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     fn manifest(&self) -> &Manifest {
         self.store.manifest()
     }
@@ -271,7 +276,7 @@ impl Earlier {
 
     /// The same file under the same name: linked, or copied where the file system cannot link. Its hash is compared
     /// with the rest of the store.
-    fn carry(&self, to: &Path, file: &StoreFile) -> Result<StoreFile, Diagnostic> {
+    pub(crate) fn carry(&self, to: &Path, file: &StoreFile) -> Result<StoreFile, Diagnostic> {
         let (from, to) = (self.store.path().join(&file.path), to.join(&file.path));
         if fs::hard_link(&from, &to).is_err() {
             fs::copy(&from, &to)

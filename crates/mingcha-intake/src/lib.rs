@@ -10,6 +10,7 @@
 //! rows of an example, through the same typing code.
 
 mod batch;
+mod changes;
 mod discover;
 mod earlier;
 mod fault;
@@ -31,7 +32,10 @@ mod store;
 mod tables;
 mod typing;
 
-pub use manifest::{DatasetEntry, InputFile, Manifest, STORE_VERSION, ShardEntry, StoreFile};
+pub use changes::Changes;
+pub use manifest::{
+    ChangesEntry, DatasetChanges, DatasetEntry, InputFile, Manifest, STORE_VERSION, ShardEntry, StoreFile,
+};
 pub use memory::MemoryTables;
 pub use options::{FileMapping, PrepareOptions};
 pub use prepare::{Prepared, prepare};
@@ -39,4 +43,4 @@ pub use progress::{Progress, Quiet};
 pub use quality::{DatasetQuality, FieldQuality, QualityReport, RejectedPlace};
 pub use schema::{builtin_schema, sql_schema};
 pub use store::Store;
-pub use tables::{Part, RowLocator, Tables};
+pub use tables::{OfPersons, Part, RowLocator, Tables};

@@ -49,6 +49,31 @@ pub struct Manifest {
     pub rejects: StoreFile,
     /// The rejects as text, for a spreadsheet.
     pub rejects_csv: StoreFile,
+    /// What differs from the stores that this one was built upon, the newest last: each from the one before the next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangesEntry>,
+}
+
+/// What one preparation changed in the store that it built upon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesEntry {
+    /// SHA-256 of the manifest of that store.
+    pub since: String,
+    /// Persons that it had.
+    pub persons: u64,
+    /// The datasets (and `rejects`) in which something differs.
+    pub datasets: BTreeMap<String, DatasetChanges>,
+}
+
+/// What differs in one dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DatasetChanges {
+    /// Everything may differ: it came, went, has another contract, or holds no persons.
+    pub whole: bool,
+    /// Rows without a person differ.
+    pub unassigned: bool,
+    /// The persons whose rows differ.
+    pub persons: Option<StoreFile>,
 }
 
 /// One input file.

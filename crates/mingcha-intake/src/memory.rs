@@ -146,6 +146,27 @@ impl Tables for MemoryTables {
         chosen(dataset, self.part(dataset, part)?, columns).map(|b| vec![b])
     }
 
+    fn read_persons(
+        &self,
+        dataset: &str,
+        shard: usize,
+        columns: &[&str],
+        persons: &[i32],
+    ) -> Result<Vec<RecordBatch>, Diagnostic> {
+        // What is in memory for an example is never read in part.
+        let mut with_pid = columns.to_vec();
+        with_pid.push("pid");
+        let mut out = Vec::new();
+        for batch in self.read(dataset, Part::Shard(shard), &with_pid)? {
+            let pids = batch.column(columns.len()).as_primitive::<arrow::datatypes::Int32Type>();
+            let mine = pids.iter().map(|pid| pid.map(|pid| persons.binary_search(&pid).is_ok())).collect();
+            let kept = arrow::compute::filter_record_batch(&batch, &mine)
+                .and_then(|b| b.project(&(0..columns.len()).collect::<Vec<_>>()));
+            out.push(kept.map_err(|e| crate::fault::damaged(std::path::Path::new(dataset), &e))?);
+        }
+        Ok(out)
+    }
+
     fn locate(&self, src: i64) -> Option<RowLocator> {
         let (file, row) = file_and_row(src);
         let contract = self.contracts.get((file as usize).checked_sub(1)?)?;

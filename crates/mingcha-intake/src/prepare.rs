@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::changes;
 use crate::discover::{self, Dates, Discovery, Found};
 use crate::earlier::{self, BUILD, Earlier, LateRemarks, People};
 use crate::fault;
@@ -487,7 +488,11 @@ impl<'a> Work<'a> {
         }
         let quality = self.quality(read, &tallies, &entries);
         let outcome = Outcome { entries, rejects, rejects_csv, person_files };
-        Ok((self.manifest(read, people, outcome)?, quality))
+        let mut manifest = self.manifest(read, people, outcome)?;
+        if let Some(earlier) = &self.earlier {
+            manifest.changes = changes::since(earlier, &manifest, self.partial.path()).map_err(one)?;
+        }
+        Ok((manifest, quality))
     }
 
     /// In order of name.
@@ -702,6 +707,7 @@ impl<'a> Work<'a> {
             person_files: outcome.person_files,
             rejects: outcome.rejects,
             rejects_csv: outcome.rejects_csv,
+            changes: Vec::new(),
         })
     }
 
@@ -1238,12 +1244,12 @@ fn check_contracts(contracts: &[Contract]) -> Result<(), Vec<Diagnostic>> {
         if contracts[..i].iter().any(|c| c.name == contract.name) {
             fault("名称重复", "the name is taken twice");
         }
-        if matches!(contract.name.as_str(), "persons" | "rejects" | "runs" | "")
+        if matches!(contract.name.as_str(), "persons" | "rejects" | "runs" | changes::FOLDER | "")
             || !contract.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         {
             fault(
-                "名称应为小写字母、数字和下划线，且不能是 persons、rejects、runs",
-                "the name is of lower-case letters, digits and _, and none of persons, rejects, runs",
+                "名称应为小写字母、数字和下划线，且不能是 persons、rejects、runs、changes",
+                "the name is of lower-case letters, digits and _, and none of persons, rejects, runs, changes",
             );
         }
         match &contract.person {

@@ -26,6 +26,7 @@ use parquet::file::reader::ChunkReader;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::changes::Changes;
 use crate::fault;
 use crate::identity;
 use crate::manifest::{Manifest, STORE_FORMAT, STORE_VERSION, StoreFile};
@@ -46,6 +47,8 @@ const SAMPLE_ROWS: usize = 4096;
 pub struct Store {
     path: PathBuf,
     manifest: Manifest,
+    /// SHA-256 of the manifest.
+    digest: String,
     contracts: Vec<Contract>,
     schemas: BTreeMap<String, SchemaRef>,
     /// Files whose hash has been compared already.
@@ -70,7 +73,7 @@ impl Store {
     /// When the folder is no store, or a store that another version wrote.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Diagnostic> {
         let path = path.as_ref().to_path_buf();
-        let manifest = read_manifest(&path)?;
+        let (manifest, digest) = read_manifest(&path)?;
         let mut contracts = Vec::with_capacity(manifest.contracts.len());
         for value in &manifest.contracts {
             let contract: Contract = serde_json::from_value(value.clone())
@@ -84,6 +87,7 @@ impl Store {
         Ok(Self {
             path,
             manifest,
+            digest,
             contracts,
             schemas,
             trusted: Mutex::default(),
@@ -95,6 +99,29 @@ impl Store {
     /// What the store holds.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// SHA-256 of the manifest, hexadecimal: the same digest, the same store.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What differs from the store with this digest. `None`: this store was not built upon that one, or too long ago.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn changes_since(&self, digest: &str) -> Result<Option<Changes>, Diagnostic> {
+        if digest == self.digest {
+            return Ok(Some(Changes::none()));
+        }
+        let Some(first) = self.manifest.changes.iter().position(|step| step.since == digest) else {
+            return Ok(None);
+        };
+        let mut changes = Changes::none();
+        for step in &self.manifest.changes[first..] {
+            changes.add(self, step)?;
+        }
+        Ok(Some(changes))
     }
 
     /// The folder.
@@ -121,6 +148,8 @@ impl Store {
             files.into_par_iter().filter_map(|(file, range)| self.check(file, range).err()).collect();
         out.extend(checked);
         out.extend(self.check_persons().err());
+        let steps = self.manifest.changes.iter().flat_map(|step| step.datasets.values());
+        out.extend(steps.filter_map(|d| d.persons.as_ref()).filter_map(|file| self.trust(file).err()));
         out.extend(self.trust(&self.manifest.rejects).err());
         out.extend(self.trust(&self.manifest.rejects_csv).err());
         out
@@ -150,7 +179,7 @@ impl Store {
     }
 
     /// Compares a file with the manifest, without holding more than a buffer of it.
-    fn trust(&self, file: &StoreFile) -> Result<(), Diagnostic> {
+    pub(crate) fn trust(&self, file: &StoreFile) -> Result<(), Diagnostic> {
         if self.is_trusted(file) {
             return Ok(());
         }
@@ -274,7 +303,8 @@ impl Store {
         fault::guarded(&file.path, || {
             self.trust(file)?;
             let reader = File::open(&path).map_err(|e| damaged(&e))?;
-            decode(reader, columns, Some(rows), each).map_err(|e| damaged(&e))
+            let some = Chosen { ranges: &[rows], at_a_time: BATCH_ROWS };
+            decode(reader, columns, Some(some), each).map_err(|e| damaged(&e))
         })
     }
 
@@ -365,6 +395,95 @@ impl Store {
         }
         Ok(numbers)
     }
+
+    /// Columns of a part; of a shard, only the rows of `persons` where they are named.
+    fn rows_of(
+        &self,
+        dataset: &str,
+        part: Part,
+        columns: &[&str],
+        persons: Option<&[i32]>,
+    ) -> Result<Vec<RecordBatch>, Diagnostic> {
+        let schema = self.schemas.get(dataset).ok_or_else(|| no_such_part(dataset, part))?;
+        let file = self.file(dataset, part)?;
+        let wanted = pick(dataset, schema, columns)?;
+        let with_number = dataset != "persons" && columns.contains(&ID_NUMBER) && is_person_table(schema);
+        let mut physical: Vec<&str> =
+            columns.iter().copied().filter(|c| !(with_number && *c == ID_NUMBER)).collect();
+        if with_number && !physical.contains(&PID) {
+            physical.push(PID);
+        }
+        let batches = match (part, persons) {
+            (_, Some(persons)) => self.decode_persons(file, &physical, persons)?,
+            (Part::Slice { from, to, .. }, _) => {
+                if !physical.contains(&PID) {
+                    physical.push(PID);
+                }
+                self.decode_slice(file, &physical, &(from..to))?
+            }
+            _ => self.decode(file, &physical)?,
+        };
+        let numbers = match (with_number, part) {
+            (true, Part::Shard(shard)) => Some(self.numbers(shard)?),
+            (true, Part::Slice { from, to, .. }) => {
+                let persons = self.file("persons", part)?;
+                // As many as the persons of the slice; they are not kept.
+                let batches = self.decode_slice(persons, &[PID, ID_NUMBER], &(from..to))?;
+                let number = |b: &RecordBatch| b.project(&[1]).map_err(|e| fault::damaged(&self.path, &e));
+                let batches = batches.iter().map(number).collect::<Result<_, _>>()?;
+                Some(Arc::new(Numbers { from, batches }))
+            }
+            _ => None,
+        };
+        let path = self.path.join(&file.path);
+        let mut out = Vec::with_capacity(batches.len().max(1));
+        for batch in &batches {
+            out.push(
+                arrange(batch, &wanted, with_number, numbers.as_deref())
+                    .map_err(|e| fault::damaged(&path, &e))?,
+            );
+        }
+        if out.is_empty() {
+            out.push(RecordBatch::new_empty(wanted));
+        }
+        Ok(out)
+    }
+
+    /// The rows of some persons of a file that is sorted by person.
+    fn decode_persons(
+        &self,
+        file: &StoreFile,
+        columns: &[&str],
+        persons: &[i32],
+    ) -> Result<Vec<RecordBatch>, Diagnostic> {
+        let mut out = Vec::new();
+        if persons.is_empty() || file.rows == 0 {
+            return Ok(out);
+        }
+        let path = self.path.join(&file.path);
+        let damaged = |e: &dyn std::fmt::Display| fault::damaged(&path, e);
+        fault::guarded(&file.path, || {
+            let bytes = match self.trusted_bytes(file)? {
+                Some(bytes) => bytes,
+                None => Bytes::from(fs::read(&path).map_err(|e| damaged(&e))?),
+            };
+            let mut ranges = Vec::new();
+            let (mut before, mut next) = (0, 0);
+            let mut find = |batch: RecordBatch| {
+                let pids = batch.column(0).as_primitive::<Int32Type>().values();
+                next = rows_of_persons(pids, before, &persons[next..], &mut ranges) + next;
+                before += pids.len();
+            };
+            decode(bytes.clone(), &[PID], None, &mut find).map_err(|e| damaged(&e))?;
+            let rows: usize = ranges.iter().map(Range::len).sum();
+            if rows > 0 {
+                let some = Chosen { ranges: &ranges, at_a_time: rows };
+                decode(bytes, columns, Some(some), &mut |batch| out.push(batch)).map_err(|e| damaged(&e))?;
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
 }
 
 impl Numbers {
@@ -417,48 +536,17 @@ impl Tables for Store {
     }
 
     fn read(&self, dataset: &str, part: Part, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic> {
-        let schema = self.schemas.get(dataset).ok_or_else(|| no_such_part(dataset, part))?;
-        let file = self.file(dataset, part)?;
-        let wanted = pick(dataset, schema, columns)?;
-        let with_number = dataset != "persons" && columns.contains(&ID_NUMBER) && is_person_table(schema);
-        let mut physical: Vec<&str> =
-            columns.iter().copied().filter(|c| !(with_number && *c == ID_NUMBER)).collect();
-        if with_number && !physical.contains(&PID) {
-            physical.push(PID);
-        }
-        let batches = match part {
-            Part::Slice { from, to, .. } => {
-                if !physical.contains(&PID) {
-                    physical.push(PID);
-                }
-                self.decode_slice(file, &physical, &(from..to))?
-            }
-            _ => self.decode(file, &physical)?,
-        };
-        let numbers = match (with_number, part) {
-            (true, Part::Shard(shard)) => Some(self.numbers(shard)?),
-            (true, Part::Slice { from, to, .. }) => {
-                let persons = self.file("persons", part)?;
-                // As many as the persons of the slice; they are not kept.
-                let batches = self.decode_slice(persons, &[PID, ID_NUMBER], &(from..to))?;
-                let number = |b: &RecordBatch| b.project(&[1]).map_err(|e| fault::damaged(&self.path, &e));
-                let batches = batches.iter().map(number).collect::<Result<_, _>>()?;
-                Some(Arc::new(Numbers { from, batches }))
-            }
-            _ => None,
-        };
-        let path = self.path.join(&file.path);
-        let mut out = Vec::with_capacity(batches.len().max(1));
-        for batch in &batches {
-            out.push(
-                arrange(batch, &wanted, with_number, numbers.as_deref())
-                    .map_err(|e| fault::damaged(&path, &e))?,
-            );
-        }
-        if out.is_empty() {
-            out.push(RecordBatch::new_empty(wanted));
-        }
-        Ok(out)
+        self.rows_of(dataset, part, columns, None)
+    }
+
+    fn read_persons(
+        &self,
+        dataset: &str,
+        shard: usize,
+        columns: &[&str],
+        persons: &[i32],
+    ) -> Result<Vec<RecordBatch>, Diagnostic> {
+        self.rows_of(dataset, Part::Shard(shard), columns, Some(persons))
     }
 
     fn locate(&self, src: i64) -> Option<RowLocator> {
@@ -549,11 +637,19 @@ fn number_column(pids: &Int32Array, numbers: Option<&Numbers>) -> arrow::array::
     out.finish()
 }
 
+/// Some rows of a file, in order.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    ranges: &'a [Range<usize>],
+    /// Rows of a batch.
+    at_a_time: usize,
+}
+
 /// Decodes columns of all rows or of some, with text as string views.
 fn decode(
     reader: impl ChunkReader + 'static,
     columns: &[&str],
-    rows: Option<Range<usize>>,
+    rows: Option<Chosen<'_>>,
     each: &mut dyn FnMut(RecordBatch),
 ) -> Result<(), String> {
     // Pages that hold none of the rows are not even read; for all rows the index would be read in vain.
@@ -573,10 +669,10 @@ fn decode(
     let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     // A shard that is wanted whole comes in one piece, so that nobody has to put it together again.
     let mut batch_rows = all.max(1);
-    if let Some(rows) = rows {
-        batch_rows = BATCH_ROWS;
-        let rows = rows.start.min(all)..rows.end.min(all);
-        builder = builder.with_row_selection(RowSelection::from_consecutive_ranges([rows].into_iter(), all));
+    if let Some(some) = rows {
+        batch_rows = some.at_a_time;
+        let ranges = some.ranges.iter().map(|r| r.start.min(all)..r.end.min(all));
+        builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(ranges, all));
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), leaves);
     let reader =
@@ -593,6 +689,30 @@ pub(crate) fn of_persons(batch: &RecordBatch, persons: &Range<i32>) -> Option<Re
     let first = pids.partition_point(|pid| *pid < persons.start);
     let last = pids.partition_point(|pid| *pid < persons.end);
     (first < last).then(|| batch.slice(first, last - first))
+}
+
+/// Where the rows of `persons` are among `pids`, both ascending; rows are counted from `before`. Gives how many of the
+/// persons are done with: the rows of the last one may go on in the next batch.
+fn rows_of_persons(pids: &[i32], before: usize, persons: &[i32], out: &mut Vec<Range<usize>>) -> usize {
+    let (mut at, mut done) = (0, 0);
+    for pid in persons {
+        let first = at + pids[at..].partition_point(|p| p < pid);
+        if first == pids.len() {
+            break;
+        }
+        at = first + pids[first..].partition_point(|p| p == pid);
+        if first < at {
+            match out.last_mut() {
+                Some(last) if last.end == before + first => last.end = before + at,
+                _ => out.push(before + first..before + at),
+            }
+        }
+        if at == pids.len() {
+            break;
+        }
+        done += 1;
+    }
+    done
 }
 
 /// SHA-256 of a file, streamed.
@@ -679,7 +799,7 @@ pub(crate) fn equation_broken(dataset: &str) -> Diagnostic {
 }
 
 /// The manifest of a store, with the version checked before anything else is understood.
-fn read_manifest(path: &Path) -> Result<Manifest, Diagnostic> {
+fn read_manifest(path: &Path) -> Result<(Manifest, String), Diagnostic> {
     let file = path.join("manifest.json");
     let text = fs::read_to_string(&file).map_err(|e| not_a_store(path, &e.to_string()))?;
     let value: serde_json::Value =
@@ -698,7 +818,8 @@ fn read_manifest(path: &Path) -> Result<Manifest, Diagnostic> {
         .in_file(path.display())
         .with_help("用本程序重新执行 mingcha prepare", "run `mingcha prepare` again with this program"));
     }
-    serde_json::from_value(value).map_err(|e| not_a_store(path, &e.to_string()))
+    let manifest = serde_json::from_value(value).map_err(|e| not_a_store(path, &e.to_string()))?;
+    Ok((manifest, hex(&Sha256::digest(text.as_bytes()))))
 }
 
 /// Whether a folder is a store of any version.

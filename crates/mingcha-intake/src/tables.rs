@@ -1,6 +1,8 @@
 //! What a reader of prepared data may ask: the one interface that rules are run over, whether the data lies
 //! in a store on disk or in the few rows of an example. Knows no file format and no rule.
 
+use std::sync::Arc;
+
 use arrow::record_batch::RecordBatch;
 use chrono::NaiveDate;
 use mingcha_rules::{Contract, Diagnostic};
@@ -47,6 +49,18 @@ pub trait Tables: Send + Sync {
     /// When the dataset was not delivered, a column is unknown, the part does not fit the dataset, or the
     /// file is damaged.
     fn read(&self, dataset: &str, part: Part, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic>;
+
+    /// [`Tables::read`] of a shard, but only the rows of `persons` (ascending).
+    ///
+    /// # Errors
+    /// As [`Tables::read`].
+    fn read_persons(
+        &self,
+        dataset: &str,
+        shard: usize,
+        columns: &[&str],
+        persons: &[i32],
+    ) -> Result<Vec<RecordBatch>, Diagnostic>;
 
     /// The dataset, file and row that a `src` means.
     fn locate(&self, src: i64) -> Option<RowLocator>;
@@ -111,4 +125,98 @@ pub(crate) fn src_of(file: u32, row: u64) -> i64 {
 pub(crate) fn file_and_row(src: i64) -> (u32, u64) {
     let row = src & ((1 << ROW_BITS) - 1);
     (u32::try_from(src >> ROW_BITS).unwrap_or(0), row.unsigned_abs())
+}
+
+/// Tables of which only some persons are seen: a shard holds their rows and no others. Everything that is no shard is
+/// seen whole.
+pub struct OfPersons {
+    tables: Arc<dyn Tables>,
+    persons: Vec<i32>,
+}
+
+impl OfPersons {
+    /// The tables, with the rows of `persons` (ascending).
+    pub fn new(tables: Arc<dyn Tables>, persons: Vec<i32>) -> Self {
+        Self { tables, persons }
+    }
+
+    /// Those of the persons who are in a shard.
+    pub fn in_shard(&self, shard: usize) -> &[i32] {
+        let Some((from, to)) = self.tables.shard_persons(shard) else { return &[] };
+        let first = self.persons.partition_point(|pid| *pid < from);
+        let last = self.persons.partition_point(|pid| *pid < to);
+        &self.persons[first..last]
+    }
+}
+
+impl Tables for OfPersons {
+    fn contracts(&self) -> &[Contract] {
+        self.tables.contracts()
+    }
+
+    fn n_persons(&self) -> u64 {
+        self.tables.n_persons()
+    }
+
+    fn n_shards(&self) -> usize {
+        self.tables.n_shards()
+    }
+
+    fn rows(&self, dataset: &str) -> Option<u64> {
+        self.tables.rows(dataset)
+    }
+
+    fn shard_persons(&self, shard: usize) -> Option<(i32, i32)> {
+        self.tables.shard_persons(shard)
+    }
+
+    fn part_rows(&self, dataset: &str, shard: usize) -> Option<u64> {
+        if self.in_shard(shard).is_empty() {
+            return self.tables.part_rows(dataset, shard).map(|_| 0);
+        }
+        self.tables.part_rows(dataset, shard)
+    }
+
+    fn part_digest(&self, _dataset: &str, _part: Part) -> Option<String> {
+        None
+    }
+
+    fn read(&self, dataset: &str, part: Part, columns: &[&str]) -> Result<Vec<RecordBatch>, Diagnostic> {
+        let (shard, range) = match part {
+            Part::Shard(shard) => (shard, i32::MIN..i32::MAX),
+            Part::Slice { shard, from, to } => (shard, from..to),
+            _ => return self.tables.read(dataset, part, columns),
+        };
+        let persons: Vec<i32> =
+            self.in_shard(shard).iter().copied().filter(|pid| range.contains(pid)).collect();
+        self.tables.read_persons(dataset, shard, columns, &persons)
+    }
+
+    fn read_persons(
+        &self,
+        dataset: &str,
+        shard: usize,
+        columns: &[&str],
+        persons: &[i32],
+    ) -> Result<Vec<RecordBatch>, Diagnostic> {
+        let seen = self.in_shard(shard);
+        let both: Vec<i32> = persons.iter().copied().filter(|pid| seen.binary_search(pid).is_ok()).collect();
+        self.tables.read_persons(dataset, shard, columns, &both)
+    }
+
+    fn locate(&self, src: i64) -> Option<RowLocator> {
+        self.tables.locate(src)
+    }
+
+    fn id_number(&self, pid: i32) -> Result<Option<String>, Diagnostic> {
+        self.tables.id_number(pid)
+    }
+
+    fn absent_columns(&self, dataset: &str) -> Vec<String> {
+        self.tables.absent_columns(dataset)
+    }
+
+    fn extract_date(&self, dataset: &str) -> Option<NaiveDate> {
+        self.tables.extract_date(dataset)
+    }
 }
