@@ -267,6 +267,8 @@ pub(crate) struct Run {
     pub(crate) out: Option<PathBuf>,
     #[arg(long, value_enum, value_name = "SEVERITY", help = say("有线索达到此级别时以 1 退出", "end with 1 when a finding is this grave or graver"))]
     pub(crate) fail_on: Option<SeverityArg>,
+    #[arg(long, value_name = "DIR", help = say("以前一次运行的结果目录：未变的人和规则沿用其结果", "the folder of an earlier run: what has not changed since is taken over from it"))]
+    pub(crate) since: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) scope: Scope,
 }

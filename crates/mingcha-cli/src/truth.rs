@@ -123,6 +123,7 @@ mod tests {
             amount_fen: None,
             message: Text::default(),
             measures: BTreeMap::new(),
+            candidates: 1,
             evidence: Vec::new(),
             counter_evidence: Vec::new(),
             exclusions_checked: Vec::new(),

@@ -31,7 +31,7 @@ use crate::sql::{self, SqlFault};
 use crate::tables::{Rows, Scene, Slots, compact};
 
 /// Code under which candidates without a subject are counted.
-const NO_SUBJECT: &str = "X-NOID";
+pub(crate) const NO_SUBJECT: &str = "X-NOID";
 /// Hex digits of a finding's id.
 const ID_DIGITS: usize = 32;
 
@@ -417,6 +417,8 @@ pub(crate) struct Gathered<'a> {
     lots: Vec<RecordBatch>,
     remaining: Vec<RecordBatch>,
     groups: Vec<Group>,
+    /// Of an earlier run, in the same order, about other subjects.
+    pub standing: Vec<Excused>,
 }
 
 /// Groups what is left and makes findings of it.
@@ -469,7 +471,7 @@ pub(crate) fn findings<'a>(
                     let subject = numbers.of(task, key).map_err(internal)?.into_owned();
                     let rows = in_order(shown.rows(Origin::Group(at)));
                     let counter = against.get(key).map_or(&[] as &[_], Vec::as_slice);
-                    let checked = tally.checked(task, key);
+                    let checked = (tally.checked(task, key), group.candidates);
                     findings.push(finding(task, subject, &verdicts, row, (rows, counter), checked));
                 }
             }
@@ -498,7 +500,8 @@ pub(crate) fn findings<'a>(
     let code = |part: &Part| &rule.exclusions[part.code as usize].code;
     excused.sort_by(|a, b| (&a.0, code(&a.1)).cmp(&(&b.0, code(&b.1))));
     let groups = groups.all;
-    Ok(Gathered { findings, candidates, excluded, excused, lots, remaining, groups })
+    let standing = Vec::new();
+    Ok(Gathered { findings, candidates, excluded, excused, lots, remaining, groups, standing })
 }
 
 /// How many candidates of a subject each exclusion excused.
@@ -587,7 +590,7 @@ impl Gathered<'_> {
             let fault = plan::planning_fault(&e);
             Diagnostic::error("MC701", fault.zh, fault.en)
         })?;
-        let mut excused = self.excused.iter().map(|(subject, part)| {
+        let excused = self.excused.iter().map(|(subject, part)| {
             let code = &rule.exclusions[part.code as usize].code;
             let held = rule.exclusions.iter().enumerate().filter(|(i, _)| part.also >> i & 1 == 1);
             let also: BTreeSet<&String> = held.map(|(_, e)| &e.code).filter(|c| *c != code).collect();
@@ -601,7 +604,15 @@ impl Gathered<'_> {
                 evidence: in_order(shown.rows(part.origin)),
             }
         });
-        sink.rule(self.findings, &mut excused)
+        let mut found = excused.peekable();
+        let mut standing = self.standing.into_iter().peekable();
+        let place = |e: &Excused| (e.subject_id.clone(), e.code.clone());
+        let mut both = std::iter::from_fn(|| match (found.peek(), standing.peek()) {
+            (Some(a), Some(b)) if place(a) > place(b) => standing.next(),
+            (None, _) => standing.next(),
+            _ => found.next(),
+        });
+        sink.rule(self.findings, &mut both)
     }
 }
 
@@ -781,7 +792,7 @@ pub(crate) fn compile_grouping(
 /// SELECT g.*, <having>, <bands>, <shift>, <grade>
 /// FROM (SELECT key, matter, measures, amount, period, identity FROM candidates + across GROUP BY key, matter) g
 /// ```
-fn grouping_sql(
+pub(crate) fn grouping_sql(
     loaded: &LoadedRule,
     params: &BTreeMap<String, ParamValue>,
 ) -> Result<String, Vec<PieceFault>> {
@@ -945,7 +956,7 @@ fn finding(
     verdicts: &Verdicts<'_>,
     row: usize,
     (evidence, against): (Vec<EvidenceRow>, &[EvidenceRow]),
-    exclusions_checked: Vec<ExclusionChecked>,
+    (exclusions_checked, candidates): (Vec<ExclusionChecked>, u64),
 ) -> Finding {
     let rule = &task.loaded.rule;
     let (_, matter) = verdicts.group(row);
@@ -977,6 +988,7 @@ fn finding(
         amount_fen,
         message: Text { zh: fill(&rule.message.zh, &values), en: fill(&rule.message.en, &values) },
         measures,
+        candidates,
         evidence,
         counter_evidence: against.to_vec(),
         exclusions_checked,

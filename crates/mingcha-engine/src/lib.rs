@@ -2,8 +2,10 @@
 //! gathers findings. Same inputs, same rules, same `as_of`: the same findings, whatever the number of workers
 //! and shards. Refuses to know: the clock, the ledger of past runs, files and formats, terminals.
 
+mod carry;
 mod check;
 mod context;
+mod day;
 mod examples;
 mod functions;
 mod gather;
@@ -20,8 +22,9 @@ mod sql;
 mod tables;
 mod worker;
 
+pub use carry::{BUILD, Carried, Records, Since};
 pub use check::check_sql;
 pub use examples::{ExampleResult, test_examples};
 pub use planned::{PlannedInput, PlannedRule, plan};
 pub use report::{RunEnd, RunOptions, RunProgress, RunReport, Silent, Sink};
-pub use run::{run, run_into};
+pub use run::{run, run_into, run_since};

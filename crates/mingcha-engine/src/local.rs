@@ -54,6 +54,11 @@ impl PersonColumns {
         self
     }
 
+    /// Whether a column always names the row's own person.
+    pub(crate) fn owns(&self, column: usize) -> bool {
+        self.own.contains(&column)
+    }
+
     fn joins(&self, column: usize) -> bool {
         self.own.contains(&column) || self.or_null.contains(&column)
     }

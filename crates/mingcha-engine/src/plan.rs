@@ -27,6 +27,7 @@ use crate::tables::SlotTable;
 pub(crate) const BUILTIN: &[&str] = &["persons", "rejects"];
 
 /// A session with its tables.
+#[derive(Clone)]
 pub(crate) struct Catalog {
     pub session: SessionContext,
     spread: TableSpread,
@@ -76,7 +77,10 @@ impl Catalog {
 }
 
 /// A plan, and what can be read off it.
+#[derive(Clone)]
 pub(crate) struct Compiled {
+    /// The logical plan as the SQL was written.
+    pub written: LogicalPlan,
     pub physical: Arc<dyn ExecutionPlan>,
     pub schema: SchemaRef,
     pub spread: Spread,
@@ -138,6 +142,7 @@ pub(crate) fn compile(
         spread: local::spread(&optimised, &catalog.spread),
         columns: columns_read(&optimised),
         physical,
+        written: plan,
     })
 }
 

@@ -35,6 +35,7 @@ pub(crate) enum Place {
 }
 
 /// A compiled view.
+#[derive(Clone)]
 pub(crate) struct ViewPlan {
     pub name: String,
     pub compiled: Compiled,
@@ -42,6 +43,7 @@ pub(crate) struct ViewPlan {
 }
 
 /// A compiled rule.
+#[derive(Clone)]
 pub(crate) struct RulePlan {
     pub id: String,
     /// The candidates with one column per row exclusion.
@@ -124,6 +126,15 @@ impl Program {
             }
         }
         Ok(program)
+    }
+
+    /// The same with some of its rules, and the views that they need.
+    pub(crate) fn only(&self, rules: &BTreeSet<String>) -> Self {
+        let rules: Vec<RulePlan> = self.rules.iter().filter(|r| rules.contains(&r.id)).cloned().collect();
+        let needed: BTreeSet<&String> = rules.iter().flat_map(|r| &r.views).collect();
+        let views = self.views.iter().filter(|v| needed.contains(&v.name)).cloned().collect();
+        let (broken, broken_views) = (BTreeMap::new(), BTreeMap::new());
+        Self { catalog: self.catalog.clone(), views, rules, broken, broken_views }
     }
 
     /// The view called `name`.

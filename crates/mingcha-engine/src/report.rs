@@ -7,6 +7,8 @@ use chrono::NaiveDate;
 use mingcha_rules::rule::Scalar;
 use mingcha_rules::{Diagnostic, Excused, Finding, Outcome};
 
+use crate::carry::Carried;
+
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -98,6 +100,8 @@ pub trait Sink: Send {
 pub struct RunEnd {
     /// One outcome per rule, ordered by rule.
     pub outcomes: Vec<Outcome>,
+    /// For each rule that ran, how much of the earlier run it took over; empty without an earlier run.
+    pub carried: BTreeMap<String, Carried>,
     /// Whether the run was cancelled; then nothing of it may be published.
     pub cancelled: bool,
 }

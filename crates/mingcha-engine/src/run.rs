@@ -18,6 +18,7 @@ use mingcha_intake::Tables;
 use mingcha_rules::rule::{Input, Status};
 use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
 
+use crate::carry::{self, Carried, Since, Standing};
 use crate::context::Budget;
 use crate::gather::{self, Harvest, Numbers};
 use crate::parallel::{in_parallel, in_turn};
@@ -63,6 +64,21 @@ pub fn run_into(
     progress: &dyn RunProgress,
     sink: &mut dyn Sink,
 ) -> Result<RunEnd, Vec<Diagnostic>> {
+    run_since(tables, library, options, progress, None, sink)
+}
+
+/// [`run_into`], building upon an earlier run where there is one: the same answers, with less work.
+///
+/// # Errors
+/// As [`run_into`].
+pub fn run_since(
+    tables: &Arc<dyn Tables>,
+    library: &Library,
+    options: &RunOptions,
+    progress: &dyn RunProgress,
+    since: Option<&Since<'_>>,
+    sink: &mut dyn Sink,
+) -> Result<RunEnd, Vec<Diagnostic>> {
     let selected = select(library, options)?;
     let mut books = Books::open(tables.as_ref(), library, &selected, options);
     sink.begin(&books.outcomes.values().cloned().collect::<Vec<_>>()).map_err(|fault| vec![fault])?;
@@ -90,15 +106,23 @@ pub fn run_into(
         memory: share.map(|s| usize::try_from(s / 2).unwrap_or(usize::MAX)),
         spill_dir: options.spill_dir.clone(),
     };
-    let program = Program::new(&order).map_err(|e| internal(&e))?;
-    for (id, faults) in &program.broken {
+    let whole = Program::new(&order).map_err(|e| internal(&e))?;
+    for (id, faults) in &whole.broken {
         let reasons: Vec<&crate::sql::SqlFault> = faults.iter().map(|f| &f.fault).collect();
         if let Some(first) = reasons.first() {
             books.fail(id, Text { zh: first.zh.clone(), en: first.en.clone() });
         }
     }
-    books.place(&program, tables.as_ref());
+    books.place(&whole, tables.as_ref());
     books.announce(progress);
+    let division = carry::divide(since, &whole, library, tables.as_ref(), options);
+    let program = whole.only(&division.ids(|c| matches!(c, Carried::Full(_))));
+    let partial = whole.only(&division.ids(|c| matches!(c, Carried::Partial(_))));
+    let narrowed = division.narrowed(tables);
+    let standing = since
+        .map(|since| Standing::new(since, &division, narrowed.as_deref()))
+        .transpose()
+        .map_err(|fault| vec![fault])?;
     let part_bytes = share.map(|s| s / 6);
     let stage = Stage { tables, library, options, progress, program: &program, budget: &budget, part_bytes };
     let local: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place == Place::Local).collect();
@@ -107,7 +131,8 @@ pub fn run_into(
     let walk_needed = !local.is_empty() || !kept_views.is_empty();
     // One part more than there are shards: the rows that lead to no person, all together.
     let parts = if walk_needed { tables.n_shards() + 1 } else { 0 };
-    progress.begin((parts * local.len().max(1) + later.len()) as u64);
+    let again = if narrowed.is_some() { (tables.n_shards() + 1) * partial.rules.len() } else { 0 };
+    progress.begin((parts * local.len().max(1) + later.len() + again) as u64);
 
     let everything = stage.everything();
     let (needed, beside) = before_views(&program);
@@ -115,16 +140,31 @@ pub fn run_into(
     let walk = Walk { stage: &stage, before: &before, kept: &kept_views, beside, everything: &everything };
     let walked = if walk_needed { walk.run(workers)? } else { Walked::default() };
     let mut harvests = stage.enter(walked, &everything, &mut books);
+    if let Some(narrowed) = narrowed {
+        // The same walk, with the persons that changed and nobody else.
+        let (needed, _) = before_views(&partial);
+        let (made, missing): (Vec<_>, Vec<_>) = needed.into_iter().partition(|v| everything.has(&v.name));
+        let mut before: BTreeMap<String, Content> =
+            made.into_iter().map(|v| (v.name.clone(), everything.get(&v.name))).collect();
+        before.extend(Stage { program: &partial, ..stage }.views(missing, &everything, &mut books)?);
+        let tables: Arc<dyn Tables> = narrowed;
+        let stage = Stage { tables: &tables, program: &partial, ..stage };
+        let (kept, beside) = (BTreeSet::new(), Vec::new());
+        let walk = Walk { stage: &stage, before: &before, kept: &kept, beside, everything: &everything };
+        harvests.extend(stage.enter(walk.run(workers)?, &everything, &mut books));
+    }
     let left = program.views.iter().filter(|v| v.place != Place::Local && !everything.has(&v.name));
     stage.views(left.collect(), &everything, &mut books)?;
     stage.later(later, &everything, &mut harvests, &mut books)?;
     if !progress.cancelled() {
-        stage.gather(harvests, workers, &mut books, sink).map_err(|fault| vec![fault])?;
+        let stage = Stage { program: &whole, ..stage };
+        stage.gather(harvests, workers, standing.as_ref(), &mut books, sink).map_err(|fault| vec![fault])?;
     }
     if progress.cancelled() {
-        return Ok(RunEnd { outcomes: Vec::new(), cancelled: true });
+        return Ok(RunEnd { cancelled: true, ..RunEnd::default() });
     }
-    Ok(RunEnd { outcomes: books.close(), cancelled: false })
+    let carried = if since.is_some() { division.rules } else { BTreeMap::new() };
+    Ok(RunEnd { outcomes: books.close(), carried, cancelled: false })
 }
 
 /// The rules that the options name, or all that run.
@@ -200,6 +240,7 @@ fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
 }
 
 /// What every part of a run needs.
+#[derive(Clone, Copy)]
 pub(crate) struct Stage<'a> {
     pub(crate) tables: &'a Arc<dyn Tables>,
     pub(crate) library: &'a Library,
@@ -339,6 +380,7 @@ impl<'a> Stage<'a> {
         &self,
         harvests: BTreeMap<String, Vec<Harvest>>,
         workers: usize,
+        standing: Option<&Standing<'_>>,
         books: &mut Books,
         sink: &mut dyn Sink,
     ) -> Result<(), Diagnostic> {
@@ -356,7 +398,10 @@ impl<'a> Stage<'a> {
         let work = |(plan, loaded, harvest)| {
             let started = Instant::now();
             let task = self.gathering(loaded, plan);
-            let found = catch_unwind(AssertUnwindSafe(|| gather::findings(&task, &numbers, harvest)));
+            let found = catch_unwind(AssertUnwindSafe(|| {
+                let mut found = gather::findings(&task, &numbers, harvest)?;
+                standing.map_or(Ok(()), |s| s.merge(&plan.id, &mut found)).map(|()| found)
+            }));
             (plan, loaded, found, started.elapsed())
         };
         in_turn(workers, waiting, work, |(plan, loaded, found, spent)| {
@@ -399,7 +444,7 @@ impl<'a> Stage<'a> {
 }
 
 /// Threads that the options allow.
-fn workers_of(options: &RunOptions) -> usize {
+pub(crate) fn workers_of(options: &RunOptions) -> usize {
     options.threads.max(1)
 }
 

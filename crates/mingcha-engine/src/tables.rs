@@ -90,7 +90,8 @@ impl Slots {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(table)
     }
 
-    fn get(&self, table: &str) -> Content {
+    /// What a table holds.
+    pub(crate) fn get(&self, table: &str) -> Content {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned().unwrap_or_default()
     }
 }

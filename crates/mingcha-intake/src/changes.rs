@@ -43,6 +43,9 @@ struct Changed {
     whole: bool,
     elsewhere: bool,
     persons: Vec<i32>,
+    /// Columns that differ, where only some do.
+    columns: BTreeSet<String>,
+    every_column: bool,
 }
 
 impl Changes {
@@ -61,6 +64,10 @@ impl Changes {
             let changed = self.datasets.entry(name.clone()).or_default();
             changed.whole |= changes.whole;
             changed.elsewhere |= changes.unassigned;
+            match &changes.columns {
+                Some(columns) => changed.columns.extend(columns.iter().cloned()),
+                None => changed.every_column = true,
+            }
             if let Some(file) = &changes.persons {
                 store.each(file, &[PID], &mut |batch| {
                     changed.persons.extend(batch.column(0).as_primitive::<Int32Type>().values());
@@ -93,10 +100,16 @@ impl Changes {
         self.datasets.get(dataset).is_some_and(|c| c.whole)
     }
 
-    /// Whether anything at all differs in a dataset, rows without a person included.
-    pub fn touched(&self, dataset: &str) -> bool {
-        (dataset == "persons" && !self.new_persons().is_empty())
-            || self.datasets.get(dataset).is_some_and(|c| c.whole || c.elsewhere || !c.persons.is_empty())
+    /// Whether anything differs in some columns of a dataset, rows without a person included. Rows that came or went
+    /// differ in every column.
+    pub fn touched(&self, dataset: &str, columns: &BTreeSet<String>) -> bool {
+        if dataset == "persons" {
+            return !self.new_persons().is_empty();
+        }
+        self.datasets.get(dataset).is_some_and(|c| {
+            let differs = c.every_column || !c.columns.is_disjoint(columns);
+            c.whole || c.elsewhere || (differs && !c.persons.is_empty())
+        })
     }
 }
 
@@ -182,16 +195,23 @@ impl Both<'_> {
             .map(|i| (old.files.get(i), new.files.get(i)))
             .filter(|(a, b)| !same(*a, *b))
             .collect();
-        let found: Vec<Vec<i32>> =
+        let found: Vec<(Vec<i32>, Option<BTreeSet<String>>)> =
             shards.into_par_iter().map(|(a, b)| self.shard(a, b)).collect::<Result<_, _>>()?;
+        let columns = found.iter().try_fold(BTreeSet::new(), |mut all, (_, columns)| {
+            all.extend(columns.as_ref()?.iter().cloned());
+            Some(all)
+        });
         // Shards come in order of person.
-        let mut persons: Vec<i32> = found.into_iter().flatten().collect();
+        let mut persons: Vec<i32> = found.into_iter().flat_map(|(persons, _)| persons).collect();
         persons.sort_unstable();
         persons.dedup();
         let persons = if persons.is_empty() { None } else { Some(self.write(label, persons)?) };
         let empty = was.rows == 0 && unassigned.rows == 0;
         let unassigned = !empty && !same(Some(was), Some(unassigned));
-        Ok(DatasetChanges { whole: false, unassigned, persons })
+        if persons.is_none() && !unassigned {
+            return Ok(DatasetChanges::default());
+        }
+        Ok(DatasetChanges { whole: false, unassigned, persons, columns })
     }
 
     fn write(&self, label: &str, persons: Vec<i32>) -> Result<StoreFile, Diagnostic> {
@@ -203,14 +223,19 @@ impl Both<'_> {
         out.finish()
     }
 
-    /// The persons whose rows differ; both files are sorted by person and row.
-    fn shard(&self, old: Option<&StoreFile>, new: Option<&StoreFile>) -> Result<Vec<i32>, Diagnostic> {
+    /// The persons whose rows differ, and in which columns; both files are sorted by person and row.
+    fn shard(
+        &self,
+        old: Option<&StoreFile>,
+        new: Option<&StoreFile>,
+    ) -> Result<(Vec<i32>, Option<BTreeSet<String>>), Diagnostic> {
         if let Some(old) = old {
             self.store.trust(old).map_err(whole_again)?;
         }
         let mut a = Cursor::open(self.store.path(), old)?;
         let mut b = Cursor::open(self.root, new)?;
         let mut out: Vec<i32> = Vec::new();
+        let mut columns = Some(BTreeSet::new());
         let mut note = |pid: i32| {
             if out.last() != Some(&pid) {
                 out.push(pid);
@@ -218,24 +243,31 @@ impl Both<'_> {
         };
         loop {
             match (a.key()?, b.key()?) {
-                (None, None) => return Ok(out),
+                (None, None) => return Ok((out, columns)),
                 (Some(left), Some(right)) if left == right => {
-                    if a.row() != b.row() || self.moved.contains(&file_and_row(left.1).0) {
+                    if self.moved.contains(&file_and_row(left.1).0) {
                         note(left.0);
+                        columns = None;
+                    } else if a.row() != b.row() {
+                        note(left.0);
+                        columns.iter_mut().for_each(|columns| a.differing(&b, columns));
                     }
                     a.at += 1;
                     b.at += 1;
                 }
                 (Some(left), right) if right.is_none_or(|right| left < right) => {
                     note(left.0);
+                    columns = None;
                     a.at += 1;
                 }
                 (_, Some(right)) => {
                     note(right.0);
+                    columns = None;
                     b.at += 1;
                 }
                 (Some(left), None) => {
                     note(left.0);
+                    columns = None;
                     a.at += 1;
                 }
             }
@@ -250,6 +282,7 @@ struct Cursor {
     converter: Option<RowConverter>,
     keys: Vec<(i32, i64)>,
     rows: Option<Rows>,
+    batch: Option<RecordBatch>,
     at: usize,
 }
 
@@ -263,7 +296,7 @@ impl Cursor {
             builder.with_batch_size(BATCH_ROWS).build().map_err(|e| damaged(&e))
         };
         let reader = file.map(open).transpose()?;
-        Ok(Self { reader, path, converter: None, keys: Vec::new(), rows: None, at: 0 })
+        Ok(Self { reader, path, converter: None, keys: Vec::new(), rows: None, batch: None, at: 0 })
     }
 
     /// Person and locator of the row that the walk stands at.
@@ -291,8 +324,26 @@ impl Cursor {
             }
         };
         self.rows = Some(converter.convert_columns(batch.columns()).map_err(|e| damaged(&e))?);
+        self.batch = Some(batch.clone());
         self.at = 0;
         Ok(())
+    }
+
+    /// Adds the columns in which two rows differ.
+    fn differing(&self, other: &Self, out: &mut BTreeSet<String>) {
+        let (Some(mine), Some(theirs)) = (&self.batch, &other.batch) else { return };
+        let columns = mine
+            .schema()
+            .fields()
+            .iter()
+            .zip(mine.columns())
+            .zip(theirs.columns())
+            .filter_map(|((field, a), b)| {
+                let same = a.slice(self.at, 1).as_ref() == b.slice(other.at, 1).as_ref();
+                (!same && !out.contains(field.name())).then(|| field.name().clone())
+            })
+            .collect::<Vec<_>>();
+        out.extend(columns);
     }
 
     /// All values of the row that the walk stands at. Rows of two converters of the same columns compare by bytes.

@@ -1,7 +1,7 @@
 //! The manifest of a store: what it was made of and what it holds, to the byte. A plain record; it is written
 //! last, so a folder with a manifest is a whole store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use mingcha_rules::Diagnostic;
@@ -74,6 +74,9 @@ pub struct DatasetChanges {
     pub unassigned: bool,
     /// The persons whose rows differ.
     pub persons: Option<StoreFile>,
+    /// The columns in which they differ. Absent: rows came, went, or are in another place.
+    #[serde(default)]
+    pub columns: Option<BTreeSet<String>>,
 }
 
 /// One input file.

@@ -1,7 +1,7 @@
 //! The folder of one run: written beside its final name, sealed, renamed when complete; opened only when every
 //! seal still fits. A run that was killed leaves nothing that looks finished. Knows no exports.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -134,6 +134,13 @@ impl RunWriter {
             open.excused.add(excused)?;
         }
         Ok(())
+    }
+
+    /// Adds to what is said of how the run was made.
+    pub fn note(&mut self, environment: BTreeMap<String, String>) {
+        if let Some(open) = &mut self.open {
+            open.manifest.environment.extend(environment);
+        }
     }
 
     /// Writes how the rules ended, in any order, and seals the run. The manifest tells the run's id.
@@ -281,6 +288,15 @@ impl RunFolder {
     /// `MC806` where the file cannot be read.
     pub fn excused_of(&self, subject_id: &str) -> Result<Vec<Excused>, Diagnostic> {
         table::read(&self.path.join(EXCUSED), Some(("subject_id", subject_id)))
+    }
+
+    /// The findings of one rule, and everything that it excused.
+    ///
+    /// # Errors
+    /// `MC806` where the files cannot be read.
+    pub fn of_rule(&self, rule_id: &str) -> Result<(Vec<Finding>, Vec<Excused>), Diagnostic> {
+        let findings = table::read_rule(&self.path.join(FINDINGS), rule_id)?;
+        Ok((findings, table::read_rule(&self.path.join(EXCUSED), rule_id)?))
     }
 
     /// The outcomes, ordered by rule.

@@ -16,10 +16,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Diagnostic, Excused, Finding, Outcome, OutcomeKind, Severity, Text};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -181,6 +181,43 @@ pub(crate) fn read<T: Tabled>(path: &Path, only: Option<(&str, &str)>) -> Result
     Ok(rows)
 }
 
+/// Reads the rows of one rule from a file that is ordered by rule; the others are passed over.
+pub(crate) fn read_rule<T: Tabled>(path: &Path, rule_id: &str) -> Result<Vec<T>, Diagnostic> {
+    let failed = |e: parquet::errors::ParquetError| fault::unreadable(path, e);
+    let open = || {
+        let file =
+            File::open(path).map_err(|e| fault::disk("MC803", ("打开文件", "open the file"), path, &e))?;
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(failed)
+    };
+    let builder = open()?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["rule_id"]);
+    let (mut first, mut rows) = (0, 0);
+    for batch in builder.with_projection(mask).with_batch_size(CHUNK).build().map_err(failed)? {
+        let batch = batch.map_err(|e| fault::unreadable(path, e))?;
+        let rules =
+            Columns(&batch).array::<StringArray>("rule_id").map_err(|e| fault::unreadable(path, e))?.clone();
+        for rule in rules.iter().flatten() {
+            first += usize::from(rule < rule_id);
+            rows += usize::from(rule == rule_id);
+        }
+    }
+    let reader =
+        open()?.with_offset(first).with_limit(rows).with_batch_size(CHUNK).build().map_err(failed)?;
+    let mut out = Vec::with_capacity(rows);
+    for batch in reader {
+        let batch = batch.map_err(|e| fault::unreadable(path, e))?;
+        let columns = Columns(&batch);
+        for row in 0..batch.num_rows() {
+            if columns.text("rule_id", row).map_err(|e| fault::unreadable(path, e))? != rule_id {
+                return Err(fault::unreadable(path, "its rows are not ordered by rule"));
+            }
+            out.push(T::row(&columns, row).map_err(|e| fault::unreadable(path, e))?);
+        }
+    }
+    Ok(out)
+}
+
 /// SHA-256 of a file, in hexadecimal, and its size.
 pub(crate) fn hash_file(path: &Path) -> io::Result<(String, u64)> {
     let mut sink = Hashing::new(io::sink());
@@ -236,6 +273,7 @@ impl Tabled for Finding {
             text("exclusions_checked"),
             text("run_id"),
             text("measures"),
+            Field::new("candidates", DataType::Int64, false),
         ]))
     }
 
@@ -268,6 +306,7 @@ impl Tabled for Finding {
                 jsons(rows, |f| &f.exclusions_checked)?,
                 texts(rows, |_| run_id),
                 jsons(rows, |f| &f.measures)?,
+                counts(rows, |f| f.candidates)?,
             ],
         )
     }
@@ -289,6 +328,8 @@ impl Tabled for Finding {
             amount_fen: c.fen("amount", i)?,
             message: Text { zh: c.text("message_zh", i)?, en: c.text("message_en", i)? },
             measures: c.json("measures", i)?,
+            // Runs of earlier builds do not have it.
+            candidates: c.count("candidates", i).unwrap_or_default(),
             evidence: c.json("evidence", i)?,
             counter_evidence: c.json("counter_evidence", i)?,
             exclusions_checked: c.json("exclusions_checked", i)?,

@@ -41,6 +41,9 @@ pub struct Finding {
     pub message: Text,
     /// Figures of the finding, as text.
     pub measures: BTreeMap<String, String>,
+    /// Candidates that it was made of; with those excused they are all that the rule looked at.
+    #[serde(default)]
+    pub candidates: u64,
     /// Rows for it.
     pub evidence: Vec<EvidenceRow>,
     /// Rows against it.

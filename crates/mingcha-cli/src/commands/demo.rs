@@ -121,10 +121,11 @@ impl Stages<'_> {
             only: Vec::new(),
             power: &self.args.power,
             plain_plans: false,
+            since: None,
         };
         let (outcomes, manifest) = job.run(self.context, &Arc::new(store), self.bars, &mut writer)?;
         writer.commit().map_err(unwritable)?;
-        let (rules, findings) = (outcomes.len(), count(manifest.counts.findings));
+        let (rules, findings) = (outcomes.outcomes.len(), count(manifest.counts.findings));
         self.done(
             started,
             &format!("运行规则：{rules} 条规则，{findings} 条线索"),

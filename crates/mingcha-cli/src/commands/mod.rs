@@ -13,6 +13,7 @@ mod rules;
 mod run;
 mod schema;
 mod shell;
+mod since;
 mod synth;
 mod test;
 mod verify;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use mingcha_engine::{RunOptions, Sink};
+use mingcha_engine::{Carried, RunEnd, RunOptions, Sink};
 use mingcha_intake::{Store, Tables};
-use mingcha_ledger::{Counts, InputFile, Manifest, RunRecord, RunWriter};
+use mingcha_ledger::{Counts, InputFile, Manifest, RunFolder, RunRecord, RunWriter};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::{Excused, Finding, OutcomeKind};
 use mingcha_rules::rule::Severity;
@@ -16,6 +16,7 @@ use mingcha_rules::text::{Lang, Text};
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::since::{self, Earlier, Parameters};
 use super::{Context, prepare};
 use crate::args::{Format, Power, Run, Scope, SeverityArg};
 use crate::config;
@@ -39,15 +40,34 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let mut writer = RunWriter::create(&out).map_err(unwritable)?;
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, beside(&out), &bars)?;
-    let job = Job { shelf: &shelf, as_of, only, power: &scope.power, plain_plans: scope.plain_plans };
-    let (outcomes, manifest) = job.run(context, &source.store, &bars, &mut writer)?;
+    let earlier =
+        args.since.as_deref().map(RunFolder::open).transpose().map_err(|f| Failure::inputs(vec![f]))?;
+    let earlier = earlier.map(Earlier::new);
+    let job = Job {
+        shelf: &shelf,
+        as_of,
+        only,
+        power: &scope.power,
+        plain_plans: scope.plain_plans,
+        since: earlier.as_ref(),
+    };
+    let (end, manifest) = job.run(context, &source.store, &bars, &mut writer)?;
+    let outcomes = end.outcomes;
     context.interrupt.check()?;
     writer.commit().map_err(unwritable)?;
     let exit = ending(&outcomes, &manifest.counts, fail_on);
     let format = scope.shape.format;
     show(
         context,
-        &Shown { faults: &faults, outcomes: &outcomes, manifest: &manifest, out: &out, exit, format },
+        &Shown {
+            faults: &faults,
+            outcomes: &outcomes,
+            carried: &end.carried,
+            manifest: &manifest,
+            out: &out,
+            exit,
+            format,
+        },
     );
     Ok(exit)
 }
@@ -138,6 +158,8 @@ pub(super) struct Job<'a> {
     pub(super) only: Vec<String>,
     pub(super) power: &'a Power,
     pub(super) plain_plans: bool,
+    /// The run to build upon.
+    pub(super) since: Option<&'a Earlier>,
 }
 
 impl Job<'_> {
@@ -159,32 +181,48 @@ impl Job<'_> {
         store: &Arc<Store>,
         bars: &Bars,
         writer: &mut RunWriter,
-    ) -> Result<(Vec<mingcha_rules::Outcome>, Manifest), Failure> {
+    ) -> Result<(RunEnd, Manifest), Failure> {
         let parameters = self.parameters(context)?;
         let options = self.options(context)?;
+        let environment = BTreeMap::from([
+            ("threads".to_owned(), options.threads.to_string()),
+            ("memory".to_owned(), options.memory.map_or_else(String::new, |m| m.to_string())),
+            (since::BUILD.to_owned(), mingcha_engine::BUILD.to_owned()),
+            (since::STORE.to_owned(), store.digest().to_owned()),
+        ]);
+        let inputs_wrong = |fault| Failure::inputs(vec![fault]);
+        let lent =
+            self.since.map(|earlier| earlier.since(store, &parameters)).transpose().map_err(inputs_wrong)?;
+        let nothing = lent.as_ref().and_then(|lent| lent.as_ref().err()).cloned();
+        let lent = lent.and_then(Result::ok);
         let record = RunRecord {
-            engine: format!("mingcha {}", env!("CARGO_PKG_VERSION")),
+            engine: engine(),
             as_of: self.as_of.to_string(),
             started: now(),
             parameters,
             inputs: inputs(store),
-            environment: BTreeMap::from([
-                ("threads".to_owned(), options.threads.to_string()),
-                ("memory".to_owned(), options.memory.map_or_else(String::new, |m| m.to_string())),
-            ]),
+            environment,
         };
         let tables: Arc<dyn Tables> = Arc::<Store>::clone(store);
         let mut kept = Kept { record, writer };
-        let result = mingcha_engine::run_into(&tables, &self.shelf.library, &options, bars, &mut kept);
+        let library = &self.shelf.library;
+        let result = mingcha_engine::run_since(&tables, library, &options, bars, lent.as_ref(), &mut kept);
         bars.clear();
         context.interrupt.check()?;
-        let end = result.map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
+        let mut end = result.map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
+        if let Some(why) = nothing {
+            let ids = end.outcomes.iter().map(|o| o.rule_id.clone());
+            end.carried = ids.map(|id| (id, Carried::Full(why.clone()))).collect();
+        }
+        if let Some(earlier) = self.since {
+            writer.note(since::environment(earlier.run_id(), &end.carried));
+        }
         let manifest = writer.finish(&end.outcomes, &now()).map_err(unwritable)?;
-        Ok((end.outcomes, manifest))
+        Ok((end, manifest))
     }
 
     /// The parameters in force, checked: a parameter that no rule has is wrong configuration.
-    fn parameters(&self, context: &Context) -> Result<BTreeMap<String, BTreeMap<String, String>>, Failure> {
+    fn parameters(&self, context: &Context) -> Result<Parameters, Failure> {
         let set = &context.config.params;
         let mut faults = Vec::new();
         for id in set.keys() {
@@ -233,6 +271,11 @@ impl Sink for Kept<'_> {
     ) -> Result<(), Diagnostic> {
         self.writer.add(findings, excused)
     }
+}
+
+/// What names this program in a run folder.
+pub(super) fn engine() -> String {
+    format!("mingcha {}", env!("CARGO_PKG_VERSION"))
 }
 
 fn scalar(value: &mingcha_rules::rule::Scalar) -> String {
@@ -299,6 +342,7 @@ pub(super) fn severity(word: SeverityArg) -> Severity {
 struct Shown<'a> {
     faults: &'a [Diagnostic],
     outcomes: &'a [mingcha_rules::Outcome],
+    carried: &'a BTreeMap<String, Carried>,
     manifest: &'a Manifest,
     out: &'a Path,
     exit: Exit,
@@ -316,6 +360,9 @@ fn show(context: &Context, shown: &Shown<'_>) {
     screen.diagnostics(shown.faults);
     screen.table(&outcomes(context, shown.outcomes));
     remarks(context, shown.outcomes);
+    if !shown.carried.is_empty() {
+        since::lines(screen.lang, shown.carried).iter().for_each(|line| screen.line(line));
+    }
     screen.line(totals(screen.lang, counts.findings, counts.amount_fen));
     screen.line("");
     screen.line(screen.say(

@@ -65,6 +65,7 @@ pub(crate) fn case() -> Finding {
                 "{NAME} ({ID}) was paid for 5 months after death on 2025-03-01, to account {ACCOUNT}, contact {KIN_NAME} {PHONE}"
             ),
         ),
+        candidates: 1,
         measures: BTreeMap::from([
             ("months".to_owned(), "5".to_owned()),
             ("kin_name".to_owned(), KIN_NAME.to_owned()),
@@ -114,6 +115,7 @@ pub(crate) fn plain(n: u32) -> Vec<Finding> {
         amount_fen: Some(i64::from(i) * 101),
         message: text("同一月份重复发放", "paid twice for one month"),
         measures: BTreeMap::new(),
+        candidates: 1,
         evidence: vec![row("pension_payments", u64::from(i) + 100, &[("amount", "1.01")])],
         counter_evidence: Vec::new(),
         ..case()

@@ -1,0 +1,274 @@
+//! What in a rule depends on the day it is run for. Most rules ask for the day in one way only, "not after the run
+//! date": `to_day(h.admit_time) <= $as_of`. Between two days such a comparison comes out otherwise only for rows whose
+//! date lies between them; so of a rule that asks in no other way only the persons of such rows need be looked at again.
+//!
+//! Read off the plan as the SQL was written, before anything is folded together: every literal that equals the day
+//! must be one side of a comparison whose other side can only be a value of certain columns of datasets. Whatever is
+//! not understood depends on the day.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, TimeUnit, TimestampNanosecondType};
+use chrono::NaiveDate;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
+use mingcha_intake::{Part, Tables};
+use mingcha_rules::Diagnostic;
+
+use crate::functions;
+use crate::parallel::in_parallel;
+
+/// Nanoseconds of a day.
+const DAY: i64 = 86_400_000_000_000;
+
+/// A column of a dataset that is compared with the day.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Compared {
+    pub dataset: String,
+    pub column: String,
+    /// A value that equals the day counts as before it (`<=`), or as after it (`<`).
+    pub day_is_before: bool,
+}
+
+/// Plans that a plan reads as tables.
+pub(crate) type Plans<'a> = BTreeMap<&'a str, &'a LogicalPlan>;
+
+/// The columns that `plan` compares with the day, where that is all that it does with it.
+pub(crate) fn compared(plan: &LogicalPlan, day: NaiveDate, plans: &Plans<'_>) -> Option<BTreeSet<Compared>> {
+    let reading = Reading { day: functions::day_of(day), text: day.to_string(), plans };
+    let mut out = BTreeSet::new();
+    let mut understood = true;
+    let walked = plan.apply_with_subqueries(|node| {
+        let inputs = if node.inputs().is_empty() { vec![node] } else { node.inputs() };
+        for expr in node.expressions() {
+            understood &= reading.note(&expr, &inputs, &mut out);
+        }
+        Ok(if understood { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    (walked.is_ok() && understood).then_some(out)
+}
+
+/// Dataset and column.
+type Columns = BTreeSet<(String, String)>;
+
+/// Whether an expression is a date, and not a time: midnight of the day is not the whole day.
+fn is_date(expr: &Expr, inputs: &[&LogicalPlan]) -> bool {
+    let mut schema = DFSchema::empty();
+    inputs.iter().for_each(|input| schema.merge(input.schema()));
+    expr.get_type(&schema).is_ok_and(|t| t == DataType::Date32)
+}
+
+struct Reading<'a> {
+    day: i32,
+    text: String,
+    plans: &'a Plans<'a>,
+}
+
+impl Reading<'_> {
+    /// Whether the day stands in `expr` in comparisons only; these are noted.
+    fn note(&self, expr: &Expr, inputs: &[&LogicalPlan], out: &mut BTreeSet<Compared>) -> bool {
+        if self.is_day(expr) {
+            return false;
+        }
+        if let Expr::BinaryExpr(binary) = expr
+            && matches!(binary.op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
+        {
+            let other = match (self.is_day(&binary.left), self.is_day(&binary.right)) {
+                (true, false) => Some(&binary.right),
+                (false, true) => Some(&binary.left),
+                _ => None,
+            };
+            if let Some(other) = other {
+                let mut columns = Columns::new();
+                let day_is_right = self.is_day(&binary.right);
+                // `x <= day` and `x > day` cut behind the day, `x < day` and `x >= day` before it.
+                let day_is_before = matches!(binary.op, Operator::LtEq | Operator::Gt) == day_is_right;
+                let understood = self.note(other, inputs, out)
+                    && is_date(other, inputs)
+                    && self.values(other, inputs, &mut columns);
+                let noted = columns.into_iter();
+                out.extend(noted.map(|(dataset, column)| Compared { dataset, column, day_is_before }));
+                return understood;
+            }
+        }
+        let mut understood = true;
+        let walked = expr.apply_children(|child| {
+            understood &= self.note(child, inputs, out);
+            Ok(TreeNodeRecursion::Continue)
+        });
+        walked.is_ok() && understood
+    }
+
+    /// Whether `expr` is the day, or a literal that cannot be told from it.
+    fn is_day(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Literal(ScalarValue::Date32(Some(day)), _) => *day == self.day,
+            Expr::Literal(
+                ScalarValue::Utf8(Some(text))
+                | ScalarValue::Utf8View(Some(text))
+                | ScalarValue::LargeUtf8(Some(text)),
+                _,
+            ) => *text == self.text,
+            Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 => self.is_day(&cast.expr),
+            _ => false,
+        }
+    }
+
+    /// Whether `expr` can only be NULL or the day of a value of columns of datasets; these are noted.
+    fn values(&self, expr: &Expr, inputs: &[&LogicalPlan], out: &mut Columns) -> bool {
+        let mut all = |exprs: &[Expr]| exprs.iter().all(|e| self.values(e, inputs, out));
+        match expr {
+            Expr::Column(column) => self.column(column, inputs, out),
+            Expr::Alias(alias) => self.values(&alias.expr, inputs, out),
+            Expr::Literal(value, _) => value.is_null(),
+            Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 => {
+                matches!(cast.expr.as_ref(), Expr::Literal(value, _) if value.is_null())
+            }
+            Expr::ScalarFunction(call)
+                if matches!(call.name(), "to_day" | "coalesce" | "greatest" | "least") =>
+            {
+                all(&call.args)
+            }
+            Expr::Case(case) => {
+                let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+                results.into_iter().all(|e| self.values(e, inputs, out))
+            }
+            Expr::AggregateFunction(call)
+                if matches!(call.func.name(), "max" | "min" | "first_value" | "last_value") =>
+            {
+                call.params.args.len() == 1 && all(&call.params.args)
+            }
+            _ => false,
+        }
+    }
+
+    fn column(&self, column: &Column, inputs: &[&LogicalPlan], out: &mut Columns) -> bool {
+        let found = inputs.iter().find_map(|i| Some((*i, i.schema().maybe_index_of_column(column)?)));
+        found.is_some_and(|(input, at)| self.output(input, at, out))
+    }
+
+    /// The same for one column that comes out of a plan.
+    fn output(&self, plan: &LogicalPlan, at: usize, out: &mut Columns) -> bool {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let name = scan.table_name.table();
+                let at = scan.projection.as_ref().map_or(Some(at), |p| p.get(at).copied());
+                let Some(at) = at else { return false };
+                if let Some(plan) = self.plans.get(name) {
+                    return self.output(plan, at, out);
+                }
+                let schema = scan.source.schema();
+                let Some(field) = schema.fields().get(at) else { return false };
+                out.insert((name.to_owned(), field.name().clone()));
+                matches!(
+                    field.data_type(),
+                    DataType::Date32 | DataType::Timestamp(TimeUnit::Nanosecond, None)
+                )
+            }
+            LogicalPlan::Projection(p) => {
+                p.expr.get(at).is_some_and(|e| self.values(e, &[p.input.as_ref()], out))
+            }
+            LogicalPlan::Aggregate(a) => {
+                let input = [a.input.as_ref()];
+                let expr = a.group_expr.iter().chain(&a.aggr_expr).nth(at);
+                // Grouping sets add a column of their own.
+                !matches!(a.group_expr.first(), Some(Expr::GroupingSet(_)))
+                    && expr.is_some_and(|e| self.values(e, &input, out))
+            }
+            LogicalPlan::Filter(f) => self.output(&f.input, at, out),
+            LogicalPlan::Sort(s) => self.output(&s.input, at, out),
+            LogicalPlan::SubqueryAlias(s) => self.output(&s.input, at, out),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.output(input, at, out),
+            LogicalPlan::Window(w) => at < w.input.schema().fields().len() && self.output(&w.input, at, out),
+            LogicalPlan::Union(u) => u.inputs.iter().all(|input| self.output(input, at, out)),
+            LogicalPlan::Join(j) => {
+                let n_left = j.left.schema().fields().len();
+                match j.join_type {
+                    JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full if at < n_left => {
+                        self.output(&j.left, at, out)
+                    }
+                    JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
+                        self.output(&j.right, at - n_left, out)
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a dataset lies by person.
+pub(crate) fn is_by_person(tables: &dyn Tables, dataset: &str) -> bool {
+    dataset == "persons" || tables.contracts().iter().any(|c| c.name == dataset && c.person.is_some())
+}
+
+/// Who has a date between two days.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Between {
+    /// The persons, ascending.
+    pub persons: Vec<i32>,
+    /// Rows that belong to no person.
+    pub elsewhere: bool,
+}
+
+/// Looks for the rows whose comparison comes out otherwise on one of two different days than on the other.
+pub(crate) fn between(
+    tables: &dyn Tables,
+    compared: &Compared,
+    days: (NaiveDate, NaiveDate),
+    workers: usize,
+) -> Result<Between, Diagnostic> {
+    let (dataset, column) = (compared.dataset.as_str(), compared.column.as_str());
+    let mut out = Between::default();
+    if tables.rows(dataset).is_none() {
+        return Ok(out);
+    }
+    let (one, other) = (functions::day_of(days.0), functions::day_of(days.1));
+    let (from, to) = (one.min(other), one.max(other));
+    let (from, to) = if compared.day_is_before { (from + 1, to) } else { (from, to - 1) };
+    let by_person = is_by_person(tables, dataset);
+    let mut parts: Vec<Part> =
+        if by_person { (0..tables.n_shards()).map(Part::Shard).collect() } else { vec![Part::Whole] };
+    if by_person && dataset != "persons" {
+        parts.push(Part::Unassigned);
+    }
+    let found = in_parallel(workers, parts, |part| {
+        let mut out = Between::default();
+        let columns: &[&str] = if matches!(part, Part::Shard(_)) { &[column, "pid"] } else { &[column] };
+        for batch in tables.read(dataset, part, columns)? {
+            let days = batch.column(0);
+            let inside: Vec<usize> = match days.as_primitive_opt::<Date32Type>() {
+                Some(days) => (0..days.len())
+                    .filter(|i| days.is_valid(*i) && (from..=to).contains(&days.value(*i)))
+                    .collect(),
+                None => {
+                    let times = days.as_primitive::<TimestampNanosecondType>();
+                    let first = i64::from(from).saturating_mul(DAY);
+                    let end = (i64::from(to) + 1).saturating_mul(DAY);
+                    (0..times.len())
+                        .filter(|i| times.is_valid(*i) && (first..end).contains(&times.value(*i)))
+                        .collect()
+                }
+            };
+            match part {
+                Part::Shard(_) => {
+                    let pids = batch.column(1).as_primitive::<Int32Type>();
+                    out.persons.extend(inside.into_iter().map(|i| pids.value(i)));
+                }
+                _ => out.elsewhere |= !inside.is_empty(),
+            }
+        }
+        Ok::<_, Diagnostic>(out)
+    });
+    for part in found {
+        let part = part?;
+        out.persons.extend(part.persons);
+        out.elsewhere |= part.elsewhere;
+    }
+    out.persons.sort_unstable();
+    out.persons.dedup();
+    Ok(out)
+}
