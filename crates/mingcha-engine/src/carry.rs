@@ -226,8 +226,18 @@ impl Question<'_> {
             return Err(depends());
         }
         let views: Vec<&ViewPlan> = self.plan.views.iter().filter_map(|v| self.program.view(v)).collect();
-        let mut plans: Plans<'_> = views.iter().map(|v| (v.name.as_str(), &v.compiled.written)).collect();
-        plans.insert(CANDIDATES, &self.plan.candidates.written);
+        // A row of a view over everybody may come from another person than the one that it is joined to: what is read
+        // person by person does not look through such a view.
+        let mut of_all: Plans<'_> = BTreeMap::new();
+        let mut of_person: Plans<'_> = BTreeMap::new();
+        for view in &views {
+            of_all.insert(&view.name, Some(&view.compiled.written));
+            let local = view.place == Place::Local;
+            of_person.insert(&view.name, local.then_some(&view.compiled.written));
+        }
+        for plans in [&mut of_person, &mut of_all] {
+            plans.insert(CANDIDATES, Some(&self.plan.candidates.written));
+        }
         let asks = |text: &str| text.contains("$as_of");
         let texts = |name: &str| self.library.view(name).is_none_or(|v| asks(&v.view.sql));
         let rule = &self.loaded.rule;
@@ -243,7 +253,9 @@ impl Question<'_> {
                 continue;
             }
             // Where the text asks for the day and the plan does not show it, the plan is not understood.
-            let found = day::compared(&compiled.written, days.1, &plans).filter(|found| !found.is_empty());
+            let found =
+                day::compared(&compiled.written, days.1, if by_person { &of_person } else { &of_all })
+                    .filter(|found| !found.is_empty());
             for compared in found.ok_or_else(depends)? {
                 let dates = match self.seen.get(&compared) {
                     Some(dates) => dates,

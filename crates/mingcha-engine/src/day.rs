@@ -32,8 +32,8 @@ pub(crate) struct Compared {
     pub day_is_before: bool,
 }
 
-/// Plans that a plan reads as tables.
-pub(crate) type Plans<'a> = BTreeMap<&'a str, &'a LogicalPlan>;
+/// What a plan reads as tables and is no dataset: the plan behind it, or nothing where it is not to be looked through.
+pub(crate) type Plans<'a> = BTreeMap<&'a str, Option<&'a LogicalPlan>>;
 
 /// The columns that `plan` compares with the day, where that is all that it does with it.
 pub(crate) fn compared(plan: &LogicalPlan, day: NaiveDate, plans: &Plans<'_>) -> Option<BTreeSet<Compared>> {
@@ -157,7 +157,7 @@ impl Reading<'_> {
                 let at = scan.projection.as_ref().map_or(Some(at), |p| p.get(at).copied());
                 let Some(at) = at else { return false };
                 if let Some(plan) = self.plans.get(name) {
-                    return self.output(plan, at, out);
+                    return plan.is_some_and(|plan| self.output(plan, at, out));
                 }
                 let schema = scan.source.schema();
                 let Some(field) = schema.fields().get(at) else { return false };
@@ -271,4 +271,97 @@ pub(crate) fn between(
     out.persons.sort_unstable();
     out.persons.dedup();
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::{Spread, by_person};
+    use crate::plan::{Catalog, compile};
+    use crate::sql;
+    use arrow::datatypes::{Field, Schema};
+    use std::sync::Arc;
+
+    const DAY_TEXT: &str = "2026-06-30";
+
+    /// What `text` compares with the day, as `table.column`, with `<` where the day counts as after.
+    fn of(text: &str) -> Option<Vec<String>> {
+        let mut catalog = Catalog::new(&[], None).unwrap();
+        let column = |name: &str, ty: DataType| Field::new(name, ty, true);
+        let schema = Arc::new(Schema::new(vec![
+            column("pid", DataType::Int32),
+            column("src", DataType::Int64),
+            column("d", DataType::Date32),
+            column("e", DataType::Date32),
+            column("t", DataType::Timestamp(TimeUnit::Nanosecond, None)),
+        ]));
+        for name in ["a", "b", "v", "w"] {
+            catalog.define(name, Arc::clone(&schema), Some(&by_person(&schema)), None).unwrap();
+        }
+        let view = "SELECT a.pid, a.src, to_day(a.t) AS d, a.e, a.t FROM a";
+        let bound = |text: &str| sql::parse(&text.replace("$as_of", "DATE '2026-06-30'")).unwrap();
+        let view = compile(&catalog, bound(view), None).map_err(|f| f[0].en.clone()).unwrap();
+        let compiled = compile(&catalog, bound(text), None).map_err(|f| f[0].en.clone()).unwrap();
+        assert!(!matches!(compiled.spread, Spread::Everywhere));
+        let plans = Plans::from([("v", Some(&view.written)), ("w", None)]);
+        let found = compared(&compiled.written, DAY_TEXT.parse().unwrap(), &plans)?;
+        let mark = |c: &Compared| if c.day_is_before { "" } else { "<" };
+        Some(found.iter().map(|c| format!("{}.{}{}", c.dataset, c.column, mark(c))).collect())
+    }
+
+    #[test]
+    fn comparisons_of_a_row_with_the_day_are_understood() {
+        for (text, columns) in [
+            ("SELECT a.pid FROM a WHERE a.d <= $as_of", &["a.d"][..]),
+            ("SELECT a.pid FROM a WHERE a.d < $as_of", &["a.d<"]),
+            ("SELECT a.pid FROM a WHERE a.d > $as_of", &["a.d"]),
+            ("SELECT a.pid FROM a WHERE $as_of >= a.d", &["a.d"]),
+            ("SELECT a.pid FROM a WHERE $as_of > a.d OR a.d IS NULL", &["a.d<"]),
+            ("SELECT a.pid FROM a WHERE to_day(a.t) <= $as_of", &["a.t"]),
+            ("SELECT a.pid, CASE WHEN a.d <= $as_of THEN a.e END AS x FROM a", &["a.d"]),
+            (
+                "SELECT a.pid FROM a JOIN b ON b.pid = a.pid AND b.e <= $as_of WHERE coalesce(a.d, a.e) <= $as_of",
+                &["a.d", "a.e", "b.e"],
+            ),
+            ("SELECT v.pid FROM v WHERE v.d <= $as_of", &["a.t"]),
+            (
+                "SELECT k.pid FROM (SELECT a.pid, max(a.d) AS m FROM a GROUP BY a.pid) k WHERE k.m <= $as_of",
+                &["a.d"],
+            ),
+            ("SELECT a.pid, max(CASE WHEN a.d <= $as_of THEN a.e END) AS m FROM a GROUP BY a.pid", &["a.d"]),
+            (
+                "SELECT a.pid FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.pid = a.pid AND b.d <= $as_of)",
+                &["b.d"],
+            ),
+            (
+                "SELECT k.pid FROM (SELECT a.pid, a.d FROM a UNION ALL SELECT b.pid, b.e AS d FROM b) k WHERE k.d <= $as_of",
+                &["a.d", "b.e"],
+            ),
+        ] {
+            assert_eq!(
+                of(text).as_deref(),
+                Some(&columns.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()[..]),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_done_with_the_day_depends_on_it() {
+        for text in [
+            "SELECT a.pid, $as_of AS day FROM a",
+            "SELECT a.pid FROM a WHERE a.d = $as_of",
+            "SELECT a.pid FROM a WHERE a.d BETWEEN a.e AND $as_of",
+            "SELECT a.pid FROM a WHERE add_days(a.d, 3) <= $as_of",
+            "SELECT a.pid FROM a WHERE a.d <= add_days($as_of, 3)",
+            "SELECT a.pid FROM a WHERE coalesce(a.d, $as_of) <= a.e",
+            "SELECT a.pid FROM a WHERE days_between(a.d, $as_of) > 3",
+            // Midnight of the day is not the day.
+            "SELECT a.pid FROM a WHERE a.t <= $as_of",
+            // A date of somebody else's row.
+            "SELECT a.pid FROM a JOIN w ON w.pid = a.pid AND w.d <= $as_of",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
+    }
 }
