@@ -103,6 +103,7 @@ fn every_flag_of_run_is_explained_in_both_languages() {
           --data <DIR>                 原始数据目录；先整理到临时数据仓，用后删除
           --as-of <YYYY-MM-DD>         核查基准日；必须给出，不取当前时间
           --only <ID>                  只运行这些规则，用逗号分隔
+          --plain-plans                只用通用算子执行规则：较慢，线索相同，用于核对
           --rules <DIR>                规则目录；其中的规则优先于自带的
           --datasets <DIR>             数据契约目录；其中的契约优先于自带的
           --accept-damaged-ids         身份证号列已损坏（存成数字、尾号成片为 000）时仍然入库，坏行进入拒收表
@@ -135,6 +136,8 @@ fn every_flag_of_run_is_explained_in_both_languages() {
           --as-of <YYYY-MM-DD>         the day as of which facts are judged; must be given, never taken
                                        from the clock
           --only <ID>                  only these rules, separated by commas
+          --plain-plans                run rules without the operators made for persons: slower, the
+                                       same findings, to check by
           --rules <DIR>                folder of rules; they stand before the shipped ones
           --datasets <DIR>             folder of contracts; they stand before the shipped ones
           --accept-damaged-ids         store a file whose identity column is damaged (numbers, series of

@@ -87,6 +87,7 @@ fn the_columns_of_findings_are_those_of_the_contract() {
             "exclusions_checked Utf8",
             "run_id Utf8",
             "measures Utf8",
+            "candidates Int64",
         ]
     );
     let marks = reader.metadata().file_metadata().key_value_metadata().unwrap();
