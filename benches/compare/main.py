@@ -72,7 +72,8 @@ class Comparison:
     def prepare_command(self) -> list[str]:
         """Mingcha's clean step."""
         o = self.options
-        return [self.mingcha, "prepare", "--data", str(self.city), "--store", str(self.store), "--datasets",
+        # All of it: nothing may be taken over from the store of the round before.
+        return [self.mingcha, "prepare", "--full", "--data", str(self.city), "--store", str(self.store), "--datasets",
                 str(TREE / "datasets"), "--threads", str(o.threads), "--memory", o.memory, "--quiet"]
 
     def clean_command(self, way: str, out: Path) -> list[str]:
