@@ -32,6 +32,18 @@ fn city(persons: u64, seed: u64, format: CityFormat, out: &Path) -> Vec<TruthRow
     read_truth(&out.join("truth.parquet")).unwrap()
 }
 
+/// The rules, and those that only measure: other shapes, keys and windows.
+fn library_with_benches() -> Library {
+    let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..");
+    let sources = Sources::layered(
+        Sources::from_dirs(Some(&root.join("benches/pack")), None),
+        Sources::from_dirs(Some(&root.join("rules")), Some(&root.join("datasets"))),
+    );
+    let (library, faults) = mingcha_rules::load(&sources);
+    assert!(faults.is_empty(), "{faults:?}");
+    library
+}
+
 /// Prepares `data` and runs every rule over it.
 fn scan(library: &Library, data: &Path, store: &Path, shards: Option<usize>, threads: usize) -> RunReport {
     let mut options = PrepareOptions::new(data, store, library.contracts.clone());
@@ -197,7 +209,7 @@ fn shards_and_threads_change_nothing() {
 #[test]
 fn plain_plans_and_little_memory_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let library = library();
+    let library = library_with_benches();
     let (data, store) = (dir.path().join("city"), dir.path().join("store"));
     city(20_000, 11, CityFormat::Parquet, &data);
     let ours = scan(&library, &data, &store, Some(2), 2);

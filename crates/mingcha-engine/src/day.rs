@@ -277,7 +277,7 @@ pub(crate) fn between(
 mod tests {
     use super::*;
     use crate::local::{Spread, by_person};
-    use crate::plan::{Catalog, compile};
+    use crate::plan::{Catalog, Cut, compile};
     use crate::sql;
     use arrow::datatypes::{Field, Schema};
     use std::sync::Arc;
@@ -300,8 +300,9 @@ mod tests {
         }
         let view = "SELECT a.pid, a.src, to_day(a.t) AS d, a.e, a.t FROM a";
         let bound = |text: &str| sql::parse(&text.replace("$as_of", "DATE '2026-06-30'")).unwrap();
-        let view = compile(&catalog, bound(view), None).map_err(|f| f[0].en.clone()).unwrap();
-        let compiled = compile(&catalog, bound(text), None).map_err(|f| f[0].en.clone()).unwrap();
+        let view = compile(&catalog, bound(view), None, Cut::Nothing).map_err(|f| f[0].en.clone()).unwrap();
+        let compiled =
+            compile(&catalog, bound(text), None, Cut::Nothing).map_err(|f| f[0].en.clone()).unwrap();
         assert!(!matches!(compiled.spread, Spread::Everywhere));
         let plans = Plans::from([("v", Some(&view.written)), ("w", None)]);
         let found = compared(&compiled.written, DAY_TEXT.parse().unwrap(), &plans)?;

@@ -774,7 +774,7 @@ pub(crate) fn compile_grouping(
         .map_err(|e| at("sql", vec![plan::planning_fault(&e)]))?;
     let text = grouping_sql(loaded, &params)?;
     let statement = sql::parse(&text).map_err(|f| at("measures", vec![f]))?;
-    plan::compile(catalog, statement, None).map_err(|faults| {
+    plan::compile(catalog, statement, None, plan::Cut::Nothing).map_err(|faults| {
         at(
             "measures",
             faults

@@ -16,6 +16,7 @@ mod person;
 mod plan;
 mod planned;
 mod program;
+mod rekey;
 mod report;
 mod run;
 mod sql;

@@ -147,6 +147,11 @@ pub(crate) fn spread(plan: &LogicalPlan, tables: &TableSpread) -> Spread {
     }
 }
 
+/// Rows that one column alone identifies.
+pub(crate) fn only_column(column: usize) -> PersonColumns {
+    PersonColumns { own: BTreeSet::from([column]), or_null: BTreeSet::new() }
+}
+
 /// How a dataset of persons lies: `pid` and `id_number` identify a person equally well.
 pub(crate) fn by_person(schema: &SchemaRef) -> Spread {
     let own = schema
@@ -166,7 +171,8 @@ fn strip(expr: &Expr) -> &Expr {
     }
 }
 
-fn column_index(expr: &Expr, schema: &datafusion::common::DFSchema) -> Option<usize> {
+/// The column of `schema` that an expression names.
+pub(crate) fn column_index(expr: &Expr, schema: &datafusion::common::DFSchema) -> Option<usize> {
     match strip(expr) {
         Expr::Column(column) => schema.maybe_index_of_column(column),
         _ => None,
@@ -281,7 +287,7 @@ fn subquery_trouble(plan: &LogicalPlan, tables: &TableSpread) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Catalog, compile};
+    use crate::plan::{Catalog, Cut, compile};
     use crate::sql;
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
@@ -306,7 +312,10 @@ mod tests {
         let or_null = PersonColumns { own: BTreeSet::new(), or_null: BTreeSet::from([0]) };
         catalog.define("v", Arc::clone(&person), Some(&Spread::ByPerson(or_null)), None).unwrap();
         catalog.define("w", person, Some(&Spread::ByPerson(PersonColumns::default())), None).unwrap();
-        compile(&catalog, sql::parse(text).unwrap(), None).map_err(|f| f[0].en.clone()).unwrap().spread
+        compile(&catalog, sql::parse(text).unwrap(), None, Cut::Nothing)
+            .map_err(|f| f[0].en.clone())
+            .unwrap()
+            .spread
     }
 
     fn is_local(text: &str) -> bool {

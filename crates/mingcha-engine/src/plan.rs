@@ -20,6 +20,7 @@ use mingcha_rules::{Contract, Diagnostic, Text};
 use crate::context;
 use crate::local::{self, Spread, TableSpread};
 use crate::person;
+use crate::rekey::{self, ByKey, Keys};
 use crate::sql::SqlFault;
 use crate::tables::SlotTable;
 
@@ -30,13 +31,22 @@ pub(crate) const BUILTIN: &[&str] = &["persons", "rejects"];
 #[derive(Clone)]
 pub(crate) struct Catalog {
     pub session: SessionContext,
-    spread: TableSpread,
+    /// How the tables lie over the shards.
+    pub spread: TableSpread,
+    /// How they lie when they are dealt by another key than the person.
+    pub by_key: ByKey,
+    datasets: BTreeSet<String>,
 }
 
 impl Catalog {
     /// A catalogue of the datasets of `contracts` and the built-in tables. `source` only serves estimates.
     pub(crate) fn new(contracts: &[Contract], source: Option<&dyn Tables>) -> Result<Self, DataFusionError> {
-        let mut catalog = Self { session: context::open(), spread: BTreeMap::new() };
+        let mut catalog = Self {
+            session: context::open(),
+            spread: BTreeMap::new(),
+            by_key: rekey::keys_of(contracts),
+            datasets: contracts.iter().map(|c| c.name.clone()).collect(),
+        };
         let rows = |name: &str| usize::try_from(source?.rows(name)?).ok();
         let shards = source.map_or(1, |s| s.n_shards().max(1));
         for contract in contracts {
@@ -55,6 +65,11 @@ impl Catalog {
             }
         }
         Ok(catalog)
+    }
+
+    /// Whether a table is a dataset with a contract, and no view.
+    pub(crate) fn is_dataset(&self, name: &str) -> bool {
+        self.datasets.contains(name)
     }
 
     /// Adds a table, or puts another in its place. `spread`: how its rows lie; absent: known only after all shards.
@@ -88,6 +103,18 @@ pub(crate) struct Compiled {
     pub columns: BTreeMap<String, BTreeSet<String>>,
     /// Rows to expect, where the plan can tell.
     pub estimate: Option<usize>,
+    /// The key that all of it is local to, and how its rows lie then.
+    pub by_key: Option<(String, Spread)>,
+    /// Parts of it that are local to another key than the person: tables that `physical` reads.
+    pub pieces: Vec<CompiledPiece>,
+}
+
+/// A part of a plan that is local to another key than the person.
+#[derive(Clone)]
+pub(crate) struct CompiledPiece {
+    pub name: String,
+    pub key: String,
+    pub compiled: Box<Compiled>,
 }
 
 impl Compiled {
@@ -104,10 +131,12 @@ impl Compiled {
 /// floating point, joins that are not on equality.
 ///
 /// `scope`: the tables that the plan may read, whatever the syntax made of their names; absent: any.
+/// `cut`: what is to become of parts that are local to another key than the person.
 pub(crate) fn compile(
     catalog: &Catalog,
     statement: Statement,
     scope: Option<&BTreeSet<String>>,
+    cut: Cut<'_>,
 ) -> Result<Compiled, Vec<SqlFault>> {
     let state = catalog.session.state();
     let plan = block_on(state.statement_to_plan(DfStatement::Statement(Box::new(statement))))
@@ -128,22 +157,70 @@ pub(crate) fn compile(
         }));
     }
     let optimised = state.optimize(&plan).map_err(|e| vec![planning_fault(&e)])?;
-    let physical = block_on(state.query_planner().create_physical_plan(&optimised, &state))
-        .map_err(|e| vec![planning_fault(&e)])?;
-    faults.extend(forbidden_operators(physical.as_ref()));
+    let physical = |plan: &LogicalPlan| {
+        block_on(state.query_planner().create_physical_plan(plan, &state))
+            .map_err(|e| vec![planning_fault(&e)])
+    };
+    let whole = physical(&optimised)?;
+    faults.extend(forbidden_operators(whole.as_ref()));
     if !faults.is_empty() {
         faults.dedup();
         return Err(faults);
     }
-    let estimate = estimated_rows(&physical);
-    Ok(Compiled {
-        schema: physical.schema(),
-        estimate,
+    let mut compiled = Compiled {
+        schema: whole.schema(),
+        estimate: estimated_rows(&whole),
         spread: local::spread(&optimised, &catalog.spread),
         columns: columns_read(&optimised),
-        physical,
+        physical: whole,
         written: plan,
-    })
+        by_key: None,
+        pieces: Vec::new(),
+    };
+    match cut {
+        Cut::Nothing => return Ok(compiled),
+        Cut::View(keys) => {
+            compiled.by_key = rekey::key_of(&optimised, catalog, keys);
+            if compiled.by_key.is_some() {
+                return Ok(compiled);
+            }
+        }
+        Cut::Rule(_) => {}
+    }
+    let (Cut::View(keys) | Cut::Rule(keys)) = cut else { return Ok(compiled) };
+    let (rest, pieces) = rekey::cut(optimised, catalog, keys).map_err(|e| vec![planning_fault(&e)])?;
+    if let Some(first) = pieces.first() {
+        compiled.physical = physical(&rest)?;
+        if !matches!(compiled.spread, Spread::Scattered(_)) {
+            compiled.spread = Spread::Scattered(format!("rows are brought together by {}", first.key));
+        }
+    }
+    for piece in pieces {
+        let physical = physical(&piece.plan)?;
+        let own = Compiled {
+            schema: piece.schema,
+            estimate: None,
+            spread: Spread::Everywhere,
+            columns: columns_read(&piece.plan),
+            physical,
+            written: piece.plan,
+            by_key: None,
+            pieces: Vec::new(),
+        };
+        compiled.pieces.push(CompiledPiece { name: piece.name, key: piece.key, compiled: Box::new(own) });
+    }
+    Ok(compiled)
+}
+
+/// What is to become of the parts of a plan that are local to another key than the person.
+#[derive(Clone, Copy)]
+pub(crate) enum Cut<'a> {
+    /// They stay in it.
+    Nothing,
+    /// They are cut out.
+    Rule(&'a Keys<'a>),
+    /// They are cut out, unless all of it is one: then the view itself is one.
+    View(&'a Keys<'a>),
 }
 
 /// Rows to expect of a plan, where it can tell.

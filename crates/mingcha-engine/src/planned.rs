@@ -8,7 +8,7 @@ use mingcha_intake::Tables;
 use mingcha_rules::{Diagnostic, Library, Text};
 
 use crate::plan::Compiled;
-use crate::program::{Order, Place, Program};
+use crate::program::{Order, Place, Program, RulePlan};
 use crate::report::RunOptions;
 use crate::run::{Judgement, judge_input};
 
@@ -27,6 +27,8 @@ pub struct PlannedRule {
     pub shard_local: bool,
     /// What makes it not local.
     pub not_local_because: Option<String>,
+    /// Keys other than the person by which parts of it are made.
+    pub by_key: Vec<String>,
     /// The plan of its candidates as it would be executed; `by person`: read through the person index.
     pub plan: String,
     /// Faults in its SQL.
@@ -109,7 +111,8 @@ pub fn plan(
             inputs,
             runs: !blocked && compiled.is_some(),
             shard_local: compiled.is_some_and(|r| r.place == Place::Local),
-            not_local_because: compiled.and_then(crate::program::RulePlan::not_local_because),
+            not_local_because: compiled.and_then(RulePlan::not_local_because),
+            by_key: compiled.map(|r| keys(&program, r)).unwrap_or_default(),
             plan: compiled.map(|r| displayed(&r.candidates)).unwrap_or_default(),
             faults: program
                 .broken
@@ -121,6 +124,18 @@ pub fn plan(
         });
     }
     Ok(planned)
+}
+
+/// The keys by which parts of a rule and of its views are made.
+fn keys(program: &Program, rule: &RulePlan) -> Vec<String> {
+    let parts = rule.views.iter().chain(&rule.pieces).filter_map(|name| program.view(name));
+    let keys: BTreeSet<String> = parts
+        .filter_map(|v| match &v.place {
+            Place::ByKey(key) => Some(key.clone()),
+            _ => None,
+        })
+        .collect();
+    keys.into_iter().collect()
 }
 
 fn displayed(compiled: &Compiled) -> String {

@@ -15,7 +15,8 @@ use mingcha_rules::{Library, ParamValue};
 use crate::functions;
 use crate::gather;
 use crate::local::Spread;
-use crate::plan::{self, Catalog, Compiled};
+use crate::plan::{self, Catalog, Compiled, Cut};
+use crate::rekey::Keys;
 use crate::sql::{self, Scope, SqlFault};
 
 /// Name under which a rule's own candidates stand while its counter-evidence is gathered.
@@ -28,13 +29,22 @@ pub(crate) const EXCLUSION: &str = "__x";
 pub(crate) enum Place {
     /// Shard by shard.
     Local,
+    /// Bucket by bucket of another key than the person, before everything else.
+    ByKey(String),
     /// Once over everything, before the shards: it reads datasets only.
     Before,
     /// Once over everything, after the shards; and why.
     After(String),
 }
 
-/// A compiled view.
+impl Place {
+    /// Whether it is there before the shards.
+    pub(crate) fn is_first(&self) -> bool {
+        matches!(self, Self::Before | Self::ByKey(_))
+    }
+}
+
+/// A compiled view, or a part of plans that is made by another key.
 #[derive(Clone)]
 pub(crate) struct ViewPlan {
     pub name: String,
@@ -54,6 +64,8 @@ pub(crate) struct RulePlan {
     pub place: Place,
     /// Views that it reads, directly or not.
     pub views: BTreeSet<String>,
+    /// Parts of it and of its views that are made by another key, among the views of the program.
+    pub pieces: BTreeSet<String>,
 }
 
 /// A compiled library.
@@ -102,22 +114,27 @@ impl Program {
         };
         let selected: Vec<&LoadedRule> =
             order.library.rules.iter().filter(|r| order.rules.contains(&r.rule.id)).collect();
+        let keys = order.tables.filter(|_| !order.plain_plans).map(Keys::new);
         let needed: BTreeSet<&str> = selected
             .iter()
             .flat_map(|r| order.library.needed_views(r))
             .map(|v| v.view.name.as_str())
             .collect();
         for view in order.library.views.iter().filter(|v| needed.contains(v.view.name.as_str())) {
-            program.add_view(order, view)?;
+            program.add_view(order, view, keys.as_ref())?;
         }
         for rule in selected {
             // A planner that panics over one rule must not take the others along.
-            let compiled = catch_unwind(AssertUnwindSafe(|| program.compile_rule(order, rule)))
-                .unwrap_or_else(|_| {
-                    let fault =
-                        SqlFault::new("MC701", "编制查询时程序内部错误", "an internal error while planning");
-                    Err(vec![PieceFault { path: "sql".to_owned(), fault }])
-                });
+            let compiled =
+                catch_unwind(AssertUnwindSafe(|| program.compile_rule(order, rule, keys.as_ref())))
+                    .unwrap_or_else(|_| {
+                        let fault = SqlFault::new(
+                            "MC701",
+                            "编制查询时程序内部错误",
+                            "an internal error while planning",
+                        );
+                        Err(vec![PieceFault { path: "sql".to_owned(), fault }])
+                    });
             match compiled {
                 Ok(plan) => program.rules.push(plan),
                 Err(faults) => {
@@ -131,10 +148,35 @@ impl Program {
     /// The same with some of its rules, and the views that they need.
     pub(crate) fn only(&self, rules: &BTreeSet<String>) -> Self {
         let rules: Vec<RulePlan> = self.rules.iter().filter(|r| rules.contains(&r.id)).cloned().collect();
-        let needed: BTreeSet<&String> = rules.iter().flat_map(|r| &r.views).collect();
+        let needed: BTreeSet<&String> = rules.iter().flat_map(|r| r.views.iter().chain(&r.pieces)).collect();
         let views = self.views.iter().filter(|v| needed.contains(&v.name)).cloned().collect();
         let (broken, broken_views) = (BTreeMap::new(), BTreeMap::new());
         Self { catalog: self.catalog.clone(), views, rules, broken, broken_views }
+    }
+
+    /// The same with those of its views that are made by `key` and called one of `names`, as if they were local.
+    pub(crate) fn by_key(&self, key: &str, names: &BTreeSet<String>) -> Self {
+        let by_key = Place::ByKey(key.to_owned());
+        let mine = self.views.iter().filter(|v| v.place == by_key && names.contains(&v.name));
+        let views = mine.map(|v| ViewPlan { place: Place::Local, ..v.clone() }).collect();
+        let (broken, broken_views) = (BTreeMap::new(), BTreeMap::new());
+        Self { catalog: self.catalog.clone(), views, rules: Vec::new(), broken, broken_views }
+    }
+
+    /// Adds the parts of a plan that are made by another key, but for those that are there already.
+    fn add_pieces(&mut self, compiled: &mut Compiled) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for piece in &mut compiled.pieces {
+            names.insert(piece.name.clone());
+            if self.view(&piece.name).is_none() {
+                self.views.push(ViewPlan {
+                    name: piece.name.clone(),
+                    compiled: (*piece.compiled).clone(),
+                    place: Place::ByKey(piece.key.clone()),
+                });
+            }
+        }
+        names
     }
 
     /// The view called `name`.
@@ -146,11 +188,14 @@ impl Program {
         &mut self,
         order: &Order<'_>,
         view: &LoadedView,
+        keys: Option<&Keys<'_>>,
     ) -> Result<(), datafusion::common::DataFusionError> {
         let name = &view.view.name;
         let scope: BTreeSet<String> = view.view.inputs.iter().chain(&view.view.views).cloned().collect();
         let compiled = with_as_of(view.effective_params(&BTreeMap::new()), order.as_of)
-            .and_then(|params| self.piece(&view.view.sql, &scope, &params))
+            .and_then(|params| {
+                self.piece(&view.view.sql, &scope, &params, keys.map_or(Cut::Nothing, Cut::View))
+            })
             .map_err(|faults| {
                 faults
                     .into_iter()
@@ -159,15 +204,19 @@ impl Program {
             });
         match compiled {
             Ok(mut compiled) => {
+                self.add_pieces(&mut compiled);
                 let place = self.place(&compiled);
-                if !order.plain_plans {
+                if !order.plain_plans && !matches!(place, Place::ByKey(_)) {
                     compiled.by_person(&self.catalog, place == Place::Local)?;
                 }
                 let spread = match &place {
                     Place::Local => Some(compiled.spread.clone()),
-                    Place::Before => Some(Spread::Everywhere),
+                    Place::Before | Place::ByKey(_) => Some(Spread::Everywhere),
                     Place::After(_) => None,
                 };
+                if let Some((key, spread)) = compiled.by_key.clone() {
+                    self.catalog.by_key.entry(key).or_default().insert(name.clone(), spread);
+                }
                 self.catalog.define(
                     name,
                     Arc::clone(&compiled.schema),
@@ -183,7 +232,13 @@ impl Program {
         Ok(())
     }
 
-    fn compile_rule(&mut self, order: &Order<'_>, loaded: &LoadedRule) -> Result<RulePlan, Vec<PieceFault>> {
+    fn compile_rule(
+        &mut self,
+        order: &Order<'_>,
+        loaded: &LoadedRule,
+        keys: Option<&Keys<'_>>,
+    ) -> Result<RulePlan, Vec<PieceFault>> {
+        let cut = keys.map_or(Cut::Nothing, Cut::Rule);
         let rule = &loaded.rule;
         let at = |path: &str| {
             let path = path.to_owned();
@@ -205,9 +260,9 @@ impl Program {
             with_as_of(loaded.effective_params(order.params.get(&rule.id).unwrap_or(&none)), order.as_of)
                 .map_err(at("params"))?;
         let scope: BTreeSet<String> = rule.inputs.keys().chain(&rule.views).cloned().collect();
-        let mut candidates = self.with_exclusions(loaded, &scope, &params).map_err(|faults| {
+        let mut candidates = self.with_exclusions(loaded, &scope, &params, cut).map_err(|faults| {
             // Alone, the SQL says better where its fault is.
-            self.piece(&loaded.sql, &scope, &params).map_err(at("sql")).err().unwrap_or(faults)
+            self.piece(&loaded.sql, &scope, &params, Cut::Nothing).map_err(at("sql")).err().unwrap_or(faults)
         })?;
         let (schema, spread) = own_part(&candidates);
         self.catalog
@@ -218,7 +273,7 @@ impl Program {
         let mut counters = Vec::new();
         for (i, counter) in rule.counter_evidence.iter().enumerate() {
             counters.push(
-                self.piece(&counter.sql, &counter_scope, &params)
+                self.piece(&counter.sql, &counter_scope, &params, cut)
                     .map_err(at(&format!("counter_evidence[{i}].sql")))?,
             );
         }
@@ -243,7 +298,13 @@ impl Program {
                     .map_err(|e| at("sql")(vec![plan::planning_fault(&e)]))?;
             }
         }
-        Ok(RulePlan { id: rule.id.clone(), schema, candidates, counters, place, views: needed })
+        let of_views = |name: &String| self.view(name).into_iter().flat_map(|v| &v.compiled.pieces);
+        let mut pieces: BTreeSet<String> =
+            needed.iter().flat_map(of_views).map(|piece| piece.name.clone()).collect();
+        for compiled in std::iter::once(&mut candidates).chain(&mut counters) {
+            pieces.extend(self.add_pieces(compiled));
+        }
+        Ok(RulePlan { id: rule.id.clone(), schema, candidates, counters, place, views: needed, pieces })
     }
 
     /// Parses, lints, binds and plans one piece of SQL.
@@ -252,6 +313,7 @@ impl Program {
         text: &str,
         scope: &BTreeSet<String>,
         params: &BTreeMap<String, ParamValue>,
+        cut: Cut<'_>,
     ) -> Result<Compiled, Vec<SqlFault>> {
         let mut statement = sql::parse(text).map_err(|f| vec![f])?;
         let faults = sql::lint(&statement, &Scope { tables: scope, params });
@@ -259,7 +321,7 @@ impl Program {
             return Err(faults);
         }
         sql::bind(&mut statement, params);
-        plan::compile(&self.catalog, statement, Some(scope))
+        plan::compile(&self.catalog, statement, Some(scope), cut)
     }
 
     /// The candidates with a column per row exclusion; NULL means that it does not hold.
@@ -268,6 +330,7 @@ impl Program {
         loaded: &LoadedRule,
         scope: &BTreeSet<String>,
         params: &BTreeMap<String, ParamValue>,
+        cut: Cut<'_>,
     ) -> Result<Compiled, Vec<PieceFault>> {
         let mut faults = Vec::new();
         let mut columns = String::new();
@@ -293,7 +356,7 @@ impl Program {
         let mut statement = sql::parse(&format!("SELECT c.*{columns} FROM ({inner}) AS c"))
             .map_err(|fault| vec![PieceFault { path: "exclusions".to_owned(), fault }])?;
         sql::bind(&mut statement, params);
-        plan::compile(&self.catalog, statement, Some(scope)).map_err(|faults| {
+        plan::compile(&self.catalog, statement, Some(scope), cut).map_err(|faults| {
             faults
                 .into_iter()
                 .map(|mut fault| {
@@ -305,14 +368,15 @@ impl Program {
     }
 
     fn place(&self, compiled: &Compiled) -> Place {
+        if let Some((key, _)) = &compiled.by_key {
+            return Place::ByKey(key.clone());
+        }
         match &compiled.spread {
             Spread::ByPerson(_) => Place::Local,
             Spread::Everywhere => Place::Before,
             Spread::Scattered(why) => {
-                let reads_later = compiled
-                    .columns
-                    .keys()
-                    .any(|name| self.view(name).is_some_and(|v| v.place != Place::Before));
+                let reads_later =
+                    compiled.columns.keys().any(|name| self.view(name).is_some_and(|v| !v.place.is_first()));
                 if reads_later { Place::After(why.clone()) } else { Place::Before }
             }
         }

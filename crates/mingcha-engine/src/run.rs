@@ -2,6 +2,7 @@
 //! the gathering of findings. Every rule is isolated: one that fails or panics is an outcome, the others run.
 //!
 //! ```text
+//! by key    parts of plans that are local to an account, a household ..., bucket by bucket   (rekey.rs)
 //! before    views over everything that the shards need (by hospital, by applicant ...)
 //! shards    workers take shards: decode each needed column once, evaluate each view once, run every local rule
 //! after     views and rules that need all shards' rows
@@ -24,9 +25,10 @@ use crate::gather::{self, Harvest, Numbers};
 use crate::parallel::{in_parallel, in_turn};
 use crate::plan::BUILTIN;
 use crate::program::{Order, Place, Program, RulePlan, ViewPlan};
+use crate::rekey::{Deal, Dealt};
 use crate::report::{RunEnd, RunOptions, RunProgress, RunReport, Sink};
 use crate::tables::{Content, Rows, Slots};
-use crate::worker::{Stop, Walk, Walked, Worker, panicked};
+use crate::worker::{Stop, Walk, Walked, Worker, panicked, unreadable};
 
 /// What the process takes before the first row: the program, plans, the allocator's own.
 const FIXED_BYTES: u64 = 48 << 20;
@@ -135,25 +137,30 @@ pub fn run_since(
     progress.begin((parts * local.len().max(1) + later.len() + again) as u64);
 
     let everything = stage.everything();
+    let mut before = stage.by_key(&everything, workers, &mut books)?;
     let (needed, beside) = before_views(&program);
-    let before = stage.views(needed, &everything, &mut books)?;
+    before.extend(stage.views(needed, &everything, &mut books)?);
     let walk = Walk { stage: &stage, before: &before, kept: &kept_views, beside, everything: &everything };
     let walked = if walk_needed { walk.run(workers)? } else { Walked::default() };
     let mut harvests = stage.enter(walked, &everything, &mut books);
     if let Some(narrowed) = narrowed {
         // The same walk, with the persons that changed and nobody else.
+        let stage = Stage { program: &partial, ..stage };
         let (needed, _) = before_views(&partial);
         let (made, missing): (Vec<_>, Vec<_>) = needed.into_iter().partition(|v| everything.has(&v.name));
-        let mut before: BTreeMap<String, Content> =
-            made.into_iter().map(|v| (v.name.clone(), everything.get(&v.name))).collect();
-        before.extend(Stage { program: &partial, ..stage }.views(missing, &everything, &mut books)?);
+        let mut before = stage.by_key(&everything, workers, &mut books)?;
+        before.extend(made.into_iter().map(|v| (v.name.clone(), everything.get(&v.name))));
+        before.extend(stage.views(missing, &everything, &mut books)?);
         let tables: Arc<dyn Tables> = narrowed;
-        let stage = Stage { tables: &tables, program: &partial, ..stage };
+        let stage = Stage { tables: &tables, ..stage };
         let (kept, beside) = (BTreeSet::new(), Vec::new());
         let walk = Walk { stage: &stage, before: &before, kept: &kept, beside, everything: &everything };
         harvests.extend(stage.enter(walk.run(workers)?, &everything, &mut books));
     }
-    let left = program.views.iter().filter(|v| v.place != Place::Local && !everything.has(&v.name));
+    let left = program
+        .views
+        .iter()
+        .filter(|v| matches!(v.place, Place::Before | Place::After(_)) && !everything.has(&v.name));
     stage.views(left.collect(), &everything, &mut books)?;
     stage.later(later, &everything, &mut harvests, &mut books)?;
     if !progress.cancelled() {
@@ -277,6 +284,94 @@ impl<'a> Stage<'a> {
             slots.put(name, Content::Whole(Arc::clone(self.tables)));
         }
         Arc::new(slots)
+    }
+
+    /// Makes what is local to another key than the person, bucket by bucket, and puts it among the tables.
+    fn by_key(
+        &self,
+        everything: &Arc<Slots>,
+        workers: usize,
+        books: &mut Books,
+    ) -> Result<BTreeMap<String, Content>, Vec<Diagnostic>> {
+        let mut made = BTreeMap::new();
+        let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for view in &self.program.views {
+            if let Place::ByKey(key) = &view.place {
+                if everything.has(&view.name) {
+                    made.insert(view.name.clone(), everything.get(&view.name));
+                } else {
+                    waiting.entry(key).or_default().insert(view.name.clone());
+                }
+            }
+        }
+        for (key, names) in waiting {
+            let mut open = names;
+            let mut bucket = self.part_bytes;
+            for attempt in 1.. {
+                let program = self.program.by_key(key, &open);
+                let walked = self.walk_by_key(key, &program, bucket, everything, workers)?;
+                let held = |stop: &Stop| matches!(stop, Stop::Held(_));
+                // What does not fit is tried once more in buckets of an eighth.
+                let again: BTreeSet<String> = match bucket {
+                    Some(_) if attempt == 1 => {
+                        let broken = walked.broken_views.iter().filter(|(_, stop)| held(stop));
+                        broken.map(|(name, _)| name.clone()).collect()
+                    }
+                    _ => BTreeSet::new(),
+                };
+                for (name, stop) in walked.broken_views.iter().filter(|(name, _)| !again.contains(name)) {
+                    books.fail_readers(self.program, name, stop);
+                }
+                let mut views = walked.views;
+                for name in open.iter().filter(|name| !again.contains(*name)) {
+                    let rows = Rows::content(views.remove(name).unwrap_or_default());
+                    let rows = rows.map_err(|e| vec![unreadable(&e)])?;
+                    everything.put(name, rows.clone());
+                    made.insert(name.clone(), rows);
+                }
+                if again.is_empty() {
+                    break;
+                }
+                open = again;
+                bucket = bucket.map(|b| b / 8);
+            }
+        }
+        Ok(made)
+    }
+
+    /// Deals the datasets that the views of `program` read into buckets of `key`, and walks the buckets.
+    fn walk_by_key(
+        &self,
+        key: &str,
+        program: &Program,
+        bucket: Option<u64>,
+        everything: &Arc<Slots>,
+        workers: usize,
+    ) -> Result<Walked, Vec<Diagnostic>> {
+        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (table, names) in program.views.iter().flat_map(|v| &v.compiled.columns) {
+            if self.library.contract(table).is_some_and(|c| c.person.is_some()) {
+                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
+            }
+        }
+        let deal = Deal {
+            key,
+            columns: &columns,
+            // Beside the rows, a bucket and what is made of it are in memory.
+            room: self.part_bytes.map(|bytes| bytes.saturating_mul(2 * workers as u64)),
+            bucket,
+            spill_dir: self.budget.spill_dir.as_deref(),
+            workers,
+            cancelled: &|| self.progress.cancelled(),
+        };
+        let Some(dealt) = Dealt::new(self.tables, &deal).map_err(|fault| vec![fault])? else {
+            return Ok(Walked::default());
+        };
+        let tables: Arc<dyn Tables> = Arc::new(dealt);
+        let kept = program.views.iter().map(|v| v.name.clone()).collect();
+        let stage = Stage { tables: &tables, program, part_bytes: None, ..*self };
+        let before = BTreeMap::new();
+        Walk { stage: &stage, before: &before, kept: &kept, beside: Vec::new(), everything }.run(workers)
     }
 
     /// Makes views over everything, several at a time, and puts them among the tables.
@@ -529,7 +624,7 @@ impl Books {
     }
 
     fn fail_readers(&mut self, program: &Program, view: &str, stop: &Stop) {
-        for rule in program.rules.iter().filter(|r| r.views.contains(view)) {
+        for rule in program.rules.iter().filter(|r| r.views.contains(view) || r.pieces.contains(view)) {
             self.stop(&rule.id, stop);
         }
     }

@@ -448,7 +448,7 @@ impl<'p> Worker<'p> {
     }
 }
 
-fn unreadable(error: &DataFusionError) -> Diagnostic {
+pub(crate) fn unreadable(error: &DataFusionError) -> Diagnostic {
     Diagnostic::error(
         "MC701",
         format!("数据无法装入内存：{error}"),

@@ -48,7 +48,7 @@ fn show(context: &Context, faults: &[Diagnostic], planned: &[PlannedRule], args:
                 let inputs: Vec<_> =
                     r.inputs.iter().map(|i| json!({"dataset": i.dataset, "rows": i.rows, "extracted": i.extracted, "trouble": i.trouble})).collect();
                 json!({"rule_id": r.rule_id, "title": r.title, "runs": r.runs, "shard_local": r.shard_local,
-                    "not_local_because": r.not_local_because, "inputs": inputs, "faults": r.faults, "plan": r.plan})
+                    "not_local_because": r.not_local_because, "by_key": r.by_key, "inputs": inputs, "faults": r.faults, "plan": r.plan})
             })
             .collect();
         screen.json(&rules);
@@ -68,7 +68,13 @@ fn show(context: &Context, faults: &[Diagnostic], planned: &[PlannedRule], args:
         let runs = if rule.runs { screen.say("是", "yes") } else { screen.say("否", "no") };
         let how = match (&rule.not_local_because, rule.shard_local) {
             (_, true) => screen.say("按分片", "shard by shard").to_owned(),
-            (Some(why), false) => format!("{}{why}", screen.say("整体：", "at once: ")),
+            (Some(why), false) if rule.by_key.is_empty() => {
+                format!("{}{why}", screen.say("整体：", "at once: "))
+            }
+            (Some(why), false) => {
+                let keys = rule.by_key.join(", ");
+                screen.say(&format!("按 {keys} 分桶：{why}"), &format!("by {keys}: {why}")).to_owned()
+            }
             (None, false) => screen.say("整体", "at once").to_owned(),
         };
         let rows = rule.inputs.iter().filter_map(|i| i.rows).sum();

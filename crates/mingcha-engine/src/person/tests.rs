@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use crate::context::{Budget, Workplace};
 use crate::local;
-use crate::plan::{Catalog, compile};
+use crate::plan::{Catalog, Cut, compile};
 use crate::sql;
 use crate::tables::{Rows, Scene, Slots};
 
@@ -207,7 +207,7 @@ fn answer(
     rewritten: bool,
 ) -> (Vec<String>, String) {
     let mut compiled =
-        compile(catalog, sql::parse(text).unwrap(), None).map_err(|f| f[0].en.clone()).unwrap();
+        compile(catalog, sql::parse(text).unwrap(), None, Cut::Nothing).map_err(|f| f[0].en.clone()).unwrap();
     if rewritten {
         compiled.by_person(catalog, true).unwrap();
     }
