@@ -10,7 +10,7 @@ mod examples;
 mod functions;
 mod gather;
 mod local;
-mod names;
+pub mod names;
 mod parallel;
 mod person;
 mod plan;

@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// How two names of one identity number agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum NameGrade {
+pub enum NameGrade {
     /// The same after normalisation.
     I1,
     /// A variant of the same name, or one of them is not given.
@@ -17,7 +17,8 @@ pub(crate) enum NameGrade {
 }
 
 impl NameGrade {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// As rules write it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::I1 => "I1",
             Self::I2 => "I2",
@@ -161,7 +162,7 @@ const VARIANTS: &[(char, char)] = &[
 ];
 
 /// Grades two names of one number. `None` and blanks mean that a source does not give the name.
-pub(crate) fn grade(a: Option<&str>, b: Option<&str>) -> NameGrade {
+pub fn grade(a: Option<&str>, b: Option<&str>) -> NameGrade {
     let (Some(a), Some(b)) = (a, b) else { return NameGrade::I2 };
     if a == b && !a.trim().is_empty() {
         return NameGrade::I1;
