@@ -17,7 +17,7 @@ use datafusion::common::DataFusionError;
 use futures::executor::block_on;
 use mingcha_intake::Tables;
 use mingcha_rules::finding::ExclusionChecked;
-use mingcha_rules::rule::{Scalar, Severity, SubjectType};
+use mingcha_rules::rule::{MOST_EXCLUSIONS, Scalar, Severity, SubjectType};
 use mingcha_rules::{Diagnostic, EvidenceRow, Excused, Finding, LoadedRule, ParamValue, Text};
 use sha2::{Digest, Sha256};
 
@@ -179,8 +179,8 @@ impl<'a> Locators<'a> {
 /// Separates the excused candidates from those that are left.
 pub(crate) fn sift(task: &Task<'_>, batches: &[RecordBatch]) -> Result<Harvest, DataFusionError> {
     let exclusions = &task.loaded.rule.exclusions;
-    if exclusions.len() > u64::BITS as usize {
-        return Err(DataFusionError::NotImplemented(format!("more than {} exclusions", u64::BITS)));
+    if exclusions.len() > MOST_EXCLUSIONS {
+        return Err(DataFusionError::NotImplemented(format!("more than {MOST_EXCLUSIONS} exclusions")));
     }
     let mut harvest = Harvest::default();
     let mut sources = Vec::with_capacity(batches.len());

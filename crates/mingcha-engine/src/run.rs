@@ -325,7 +325,7 @@ impl<'a> Stage<'a> {
                 let mut views = walked.views;
                 for name in open.iter().filter(|name| !again.contains(*name)) {
                     let rows = Rows::content(views.remove(name).unwrap_or_default());
-                    let rows = rows.map_err(|e| vec![unreadable(&e)])?;
+                    let rows = rows.map_err(|e| vec![unreadable(name, &e)])?;
                     everything.put(name, rows.clone());
                     made.insert(name.clone(), rows);
                 }

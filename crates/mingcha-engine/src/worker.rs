@@ -293,7 +293,7 @@ impl<'p> Worker<'p> {
             None => Vec::new(),
         };
         let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
-        self.slots.put(dataset, Rows::content(batches).map_err(|e| unreadable(&e))?);
+        self.slots.put(dataset, Rows::content(batches).map_err(|e| unreadable(dataset, &e))?);
         Ok(n_rows)
     }
 
@@ -448,11 +448,17 @@ impl<'p> Worker<'p> {
     }
 }
 
-pub(crate) fn unreadable(error: &DataFusionError) -> Diagnostic {
+/// Rows of a table that cannot be put together. The engine's own text may quote a value of a row: it is not shown.
+pub(crate) fn unreadable(table: &str, error: &DataFusionError) -> Diagnostic {
+    let why = plan::execution_text(error);
     Diagnostic::error(
         "MC701",
-        format!("数据无法装入内存：{error}"),
-        format!("the rows cannot be held: {error}"),
+        format!("`{table}` 的行无法装入内存（{}）", why.zh),
+        format!("the rows of `{table}` cannot be held in memory ({})", why.en),
+    )
+    .with_help(
+        "请运行 mingcha verify 检查数据仓；如数据无损，请减小 --memory 或增加分片数后重新 prepare",
+        "run `mingcha verify` on the store; if it is sound, allow less `--memory` (smaller parts) or prepare with more shards",
     )
 }
 

@@ -318,6 +318,9 @@ pub enum Scalar {
     Text(String),
 }
 
+/// Exclusions that a rule may have: which of them hold for a candidate is kept in the bits of one number.
+pub const MOST_EXCLUSIONS: usize = u64::BITS as usize;
+
 /// A named reason not to flag.
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use super::text::is_blank;
 use super::view::not_a_name;
 use crate::diagnostic::Place;
 use crate::library::{BUILTIN_TABLES, Library, LoadedRule, LoadedView};
-use crate::rule::{Param, Rule, Status};
+use crate::rule::{MOST_EXCLUSIONS, Param, Rule, Status};
 use crate::sources::rule_id_of;
 use crate::sqltext::{Token, tokens};
 use crate::value::{day_number, param_value, show};
@@ -298,6 +298,16 @@ pub(super) fn view_params(
 pub(super) fn exclusion_codes(_: &Library, rule: &LoadedRule) -> Vec<Found> {
     let mut out = Vec::new();
     let mut seen = BTreeSet::new();
+    let n = rule.rule.exclusions.len();
+    if n > MOST_EXCLUSIONS {
+        out.push(Found::new(
+            rule.place(&format!("exclusions[{MOST_EXCLUSIONS}].code")),
+            format!("排除条件最多 {MOST_EXCLUSIONS} 项，实际 {n} 项；请把同类的并成一项"),
+            format!(
+                "at most {MOST_EXCLUSIONS} exclusions may be given, got {n}; make one of those that are alike"
+            ),
+        ));
+    }
     for (n, exclusion) in rule.rule.exclusions.iter().enumerate() {
         let code = exclusion.code.as_str();
         let place = || rule.place(&format!("exclusions[{n}].code"));

@@ -409,6 +409,20 @@ fn a_rule_falls_with_the_view_and_the_contract_it_stands_on() {
 }
 
 #[test]
+fn a_rule_has_no_more_exclusions_than_can_be_told_apart() {
+    for (n, wrong) in [(62, false), (63, true)] {
+        let more: String = (0..n)
+            .map(|i| format!("  - {{code: X-M{i}, title: {{zh: 例, en: One}}, when: day > $as_of}}\n"))
+            .collect();
+        let text = RULE.replace("exclusions:\n", &format!("exclusions:\n{more}"));
+        let files = [("rules/pension/PEN-01-twice.yaml", text.as_str())];
+        let (library, _) = load(&Sources::from_embedded(files));
+        let faults = check(&library);
+        assert_eq!(faults.iter().any(|f| f.message.en.contains("at most 64")), wrong, "{}", lines(&faults));
+    }
+}
+
+#[test]
 fn blanks_are_a_warning_in_a_draft_and_an_error_afterwards() {
     for (status, level) in [("draft", Level::Warning), ("trial", Level::Error)] {
         let text = scaffold::new_rule("PEN-99", "多付", "Paid twice", "pension")
