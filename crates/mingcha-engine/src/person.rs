@@ -41,7 +41,10 @@ pub(crate) fn rewrite(
     plan: &Arc<dyn ExecutionPlan>,
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let rewritten = bottom_up(plan)?;
+    let rewritten = bottom_up(plan, &|plan| {
+        let better = window::replace(plan, is_person)?.or(aggregate::replace(plan, is_person)?);
+        Ok(better.or(exists::replace(plan)?))
+    })?;
     let rewritten = lookup::restrict_joins(&rewritten)?;
     Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
 }
@@ -56,16 +59,26 @@ pub(crate) fn rewrite_whole(
     Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
 }
 
-fn bottom_up(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let children = plan.children().into_iter().map(bottom_up).collect::<Result<Vec<_>>>()?;
+/// The plan of something that works on the rows of one bucket of a key (`rekey.rs`): windows and groups over any
+/// columns, since all that belongs together is there and few.
+pub(crate) fn rewrite_by_key(
+    plan: &Arc<dyn ExecutionPlan>,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let any = |_: &Arc<dyn PhysicalExpr>, _: &dyn ExecutionPlan| true;
+    let rewritten =
+        bottom_up(plan, &|plan| Ok(window::replace(plan, any)?.or(aggregate::replace(plan, any)?)))?;
+    Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
+}
+
+fn bottom_up(
+    plan: &Arc<dyn ExecutionPlan>,
+    replace: &dyn Fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let children = plan.children().into_iter().map(|c| bottom_up(c, replace)).collect::<Result<Vec<_>>>()?;
     let plan =
         if children.is_empty() { Arc::clone(plan) } else { with_children(Arc::clone(plan), children)? };
-    for replace in [window::replace, aggregate::replace, exists::replace] {
-        if let Some(better) = replace(&plan)? {
-            return Ok(better);
-        }
-    }
-    Ok(plan)
+    Ok(replace(&plan)?.unwrap_or(plan))
 }
 
 /// DataFusion's own last check: every operator gets the order and the distribution that it relies on.
@@ -84,6 +97,10 @@ fn with_children(
     children: Vec<Arc<dyn ExecutionPlan>>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+fn is_person(expr: &Arc<dyn PhysicalExpr>, input: &dyn ExecutionPlan) -> bool {
+    person_column(expr, input).is_some()
 }
 
 /// The position of a plain 32-bit integer column: the type of `pid`, and of nothing else that rules see.

@@ -121,7 +121,11 @@ impl Compiled {
     /// Puts the operators for rows that lie by person into the plan; `local`: it runs shard by shard.
     pub(crate) fn by_person(&mut self, catalog: &Catalog, local: bool) -> Result<(), DataFusionError> {
         let state = catalog.session.state();
-        let rewrite = if local { person::rewrite } else { person::rewrite_whole };
+        let rewrite = match (&self.by_key, local) {
+            (Some(_), _) => person::rewrite_by_key,
+            (None, true) => person::rewrite,
+            (None, false) => person::rewrite_whole,
+        };
         self.physical = rewrite(&self.physical, state.config_options())?;
         Ok(())
     }
@@ -196,7 +200,8 @@ pub(crate) fn compile(
         }
     }
     for piece in pieces {
-        let physical = physical(&piece.plan)?;
+        let physical = person::rewrite_by_key(&physical(&piece.plan)?, state.config_options())
+            .map_err(|e| vec![planning_fault(&e)])?;
         let own = Compiled {
             schema: piece.schema,
             estimate: None,

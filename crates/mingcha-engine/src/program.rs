@@ -206,7 +206,7 @@ impl Program {
             Ok(mut compiled) => {
                 self.add_pieces(&mut compiled);
                 let place = self.place(&compiled);
-                if !order.plain_plans && !matches!(place, Place::ByKey(_)) {
+                if !order.plain_plans {
                     compiled.by_person(&self.catalog, place == Place::Local)?;
                 }
                 let spread = match &place {

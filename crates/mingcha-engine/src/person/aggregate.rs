@@ -5,7 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+};
 use arrow::compute::{not, nullif, take};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
@@ -21,14 +23,17 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 use super::groups::Groups;
 use super::window::condition;
-use super::{is_one_stream, person_column, stream, with_children};
+use super::{is_one_stream, stream, with_children};
 
-/// The operator in place of a GROUP BY with a person; `None` where it does not fit.
-pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// The operator in place of a GROUP BY with a column that `serves`; `None` where it does not fit.
+pub(super) fn replace(
+    plan: &Arc<dyn ExecutionPlan>,
+    serves: impl Fn(&Arc<dyn PhysicalExpr>, &dyn ExecutionPlan) -> bool,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(grouped) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let group = grouped.group_expr();
     let input = grouped.input();
-    let by_person = group.expr().iter().any(|(e, _)| person_column(e, input.as_ref()).is_some());
+    let within = group.expr().iter().any(|(e, _)| serves(e, input.as_ref()));
     let simple = |a: &Arc<AggregateFunctionExpr>| {
         a.order_bys().is_empty()
             && (counts_distinct(a) || (!a.is_distinct() && a.groups_accumulator_supported()))
@@ -36,7 +41,7 @@ pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
     let single = matches!(grouped.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned);
     let fits = single
         && is_one_stream(input)
-        && by_person
+        && within
         && group.is_single()
         && !group.has_grouping_set()
         && grouped.limit_options().is_none()
@@ -156,12 +161,44 @@ fn grouped(
             columns.push(distinct(&keys, &arguments[0], filter.as_ref(), &of_rows, groups.len())?);
             continue;
         }
+        if let Some(found) = extreme_text(aggregate, &arguments, filter.as_ref(), &groups)? {
+            columns.push(found);
+            continue;
+        }
         let mut accumulator = aggregate.create_groups_accumulator()?;
         accumulator.update_batch(&arguments, &of_rows, filter.as_ref(), groups.len())?;
         columns.push(accumulator.evaluate(EmitTo::All)?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+/// `min` or `max` of a text column: the row that holds it, group by group. DataFusion copies every better value.
+/// `None`: it is something else.
+pub(super) fn extreme_text(
+    aggregate: &AggregateFunctionExpr,
+    arguments: &[ArrayRef],
+    filter: Option<&BooleanArray>,
+    groups: &Groups,
+) -> Result<Option<ArrayRef>> {
+    let (Some(values), false) = (arguments.first(), aggregate.is_distinct()) else { return Ok(None) };
+    let Some(text) = values.as_string_view_opt() else { return Ok(None) };
+    let greatest = match aggregate.fun().name() {
+        "min" => false,
+        "max" => true,
+        _ => return Ok(None),
+    };
+    let counts = |row: usize| text.is_valid(row) && filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+    let better = |row: usize, than: usize| {
+        let order = text.value(row).as_bytes().cmp(text.value(than).as_bytes());
+        if greatest { order.is_gt() } else { order.is_lt() }
+    };
+    let of_group = |group: usize| {
+        let rows = groups.rows(group).iter().filter(|row| counts(**row as usize));
+        rows.copied().reduce(|best, row| if better(row as usize, best as usize) { row } else { best })
+    };
+    let rows: UInt32Array = (0..groups.len()).map(of_group).collect();
+    Ok(Some(take(values, &rows, None)?))
 }
 
 fn counts_distinct(aggregate: &AggregateFunctionExpr) -> bool {

@@ -29,10 +29,11 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Groups the rows of `keys`, all of one length; one of the keys must be a person (a 32-bit integer).
+    /// Groups the rows of `keys`, at least one and all of one length; quickest where one of them is a person (a
+    /// 32-bit integer).
     pub(super) fn of(keys: &[ArrayRef]) -> Result<Self> {
         let Some(at) = keys.iter().position(|k| *k.data_type() == DataType::Int32) else {
-            return Err(DataFusionError::Internal("groups without a person".to_owned()));
+            return Self::by_hash(keys);
         };
         let persons = keys[at].as_primitive::<Int32Type>();
         let order = by_person(persons);
@@ -57,15 +58,36 @@ impl Groups {
             }
             return Ok(groups);
         }
-        let mut hashes = vec![0; persons.len()];
-        create_hashes(&others, &RandomState::with_seed(SEED), &mut hashes)?;
-        let equal =
-            others.iter().map(|k| comparator(k, SortOptions::default())).collect::<Result<Vec<_>>>()?;
-        let mut split = Split { hashes, equal, firsts: Vec::new(), found: Vec::new(), table: HashMap::new() };
+        let mut split = Split::new(&others, persons.len())?;
         let mut from = 0;
         while from < groups.order.len() {
             let mut to = from + 1;
             while to < groups.order.len() && same_person(groups.order[from], groups.order[to]) {
+                to += 1;
+            }
+            split.person(&mut groups.order[from..to], from, &mut groups.starts)?;
+            from = to;
+        }
+        Ok(groups)
+    }
+
+    /// Groups without a person: rows of one hash lie together, and are told apart as the rows of a person are.
+    fn by_hash(keys: &[ArrayRef]) -> Result<Self> {
+        let Some(first) = keys.first() else {
+            return Err(DataFusionError::Internal("groups without a key".to_owned()));
+        };
+        let mut split = Split::new(keys, first.len())?;
+        index(first.len())?;
+        // Half of the hash above the row: sorted as one number, rows of one half stay in the order of the input.
+        let half = |hash: u64| hash >> 32 << 32;
+        let mut order: Vec<u64> = (0..).zip(&split.hashes).map(|(row, hash)| half(*hash) | row).collect();
+        order.sort_unstable();
+        let mut groups =
+            Self { order: order.iter().map(|o| (o & u64::from(u32::MAX)) as u32).collect(), starts: vec![0] };
+        let mut from = 0;
+        while from < order.len() {
+            let mut to = from + 1;
+            while to < order.len() && half(order[from]) == half(order[to]) {
                 to += 1;
             }
             split.person(&mut groups.order[from..to], from, &mut groups.starts)?;
@@ -135,6 +157,13 @@ struct Split {
 }
 
 impl Split {
+    fn new(keys: &[ArrayRef], n_rows: usize) -> Result<Self> {
+        let mut hashes = vec![0; n_rows];
+        create_hashes(keys, &RandomState::with_seed(SEED), &mut hashes)?;
+        let equal = keys.iter().map(|k| comparator(k, SortOptions::default())).collect::<Result<Vec<_>>>()?;
+        Ok(Self { hashes, equal, firsts: Vec::new(), found: Vec::new(), table: HashMap::new() })
+    }
+
     fn person(&mut self, rows: &mut [u32], from: usize, starts: &mut Vec<u32>) -> Result<()> {
         if let [_] = rows {
             starts.push(index(from + 1)?);
@@ -228,7 +257,7 @@ fn by_person(persons: &Int32Array) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::StringViewArray;
+    use arrow::array::{Date32Array, StringViewArray};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -241,16 +270,21 @@ mod tests {
         ) {
             let persons: Int32Array = rows.iter().map(|r| r.0.map(|p| if wide { p * 9_999_991 } else { p })).collect();
             let texts: StringViewArray = rows.iter().map(|r| r.1.clone()).collect();
-            let groups = Groups::of(&[Arc::new(texts), Arc::new(persons)]).unwrap();
+            let days: Date32Array = rows.iter().map(|r| r.0).collect();
             let mut wanted: BTreeMap<_, Vec<u32>> = BTreeMap::new();
             for (i, row) in rows.iter().enumerate() {
                 wanted.entry(row).or_default().push(i as u32);
             }
-            let mut got: Vec<Vec<u32>> = (0..groups.len()).map(|g| groups.rows(g).to_vec()).collect();
             let mut wanted: Vec<Vec<u32>> = wanted.into_values().collect();
-            got.sort();
             wanted.sort();
-            prop_assert_eq!(got, wanted);
+            let texts: ArrayRef = Arc::new(texts);
+            // With a person, and with a day in its place: by hash.
+            for other in [Arc::new(persons) as ArrayRef, Arc::new(days)] {
+                let groups = Groups::of(&[Arc::clone(&texts), other]).unwrap();
+                let mut got: Vec<Vec<u32>> = (0..groups.len()).map(|g| groups.rows(g).to_vec()).collect();
+                got.sort();
+                prop_assert_eq!(got, wanted.clone());
+            }
         }
     }
 }

@@ -29,14 +29,18 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec, WindowUDFExpr};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
+use super::aggregate::extreme_text;
 use super::groups::{Groups, comparator, index};
-use super::{is_one_stream, person_column, stream, with_children};
+use super::{is_one_stream, stream, with_children};
 
 /// Aggregates that are the same whatever the order of rows.
 const AGGREGATES: &[&str] = &["sum", "count", "min", "max", "bool_and", "bool_or", "avg"];
 
-/// The operator in place of a window within a person; `None` where it does not fit.
-pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// The operator in place of windows whose partitions have a column that `serves`; `None` where it does not fit.
+pub(super) fn replace(
+    plan: &Arc<dyn ExecutionPlan>,
+    serves: impl Fn(&Arc<dyn PhysicalExpr>, &dyn ExecutionPlan) -> bool,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (expressions, input) = if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
         (window.window_expr(), window.input())
     } else if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
@@ -44,14 +48,13 @@ pub(super) fn replace(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Ex
     } else {
         return Ok(None);
     };
-    let by_person =
-        |e: &Arc<dyn WindowExpr>| e.partition_by().iter().any(|p| person_column(p, input.as_ref()).is_some());
+    let within = |e: &Arc<dyn WindowExpr>| e.partition_by().iter().any(|p| serves(p, input.as_ref()));
     // The order that DataFusion needs for its way is not needed here.
     let input = match input.downcast_ref::<SortExec>() {
         Some(sort) if sort.fetch().is_none() => sort.input(),
         _ => input,
     };
-    if !is_one_stream(input) || !expressions.iter().all(|e| by_person(e) && function(e).is_some()) {
+    if !is_one_stream(input) || !expressions.iter().all(|e| within(e) && function(e).is_some()) {
         return Ok(None);
     }
     let schema = plan.schema();
@@ -330,9 +333,15 @@ fn aggregated(expr: &Arc<dyn WindowExpr>, groups: &Groups, batch: &RecordBatch) 
         return Err(DataFusionError::Internal(format!("{} is no aggregate", expr.name())));
     };
     let of_rows = groups.of_rows();
-    let mut accumulator = aggregate.create_groups_accumulator()?;
-    accumulator.update_batch(&expr.evaluate_args(batch)?, &of_rows, None, groups.len())?;
-    let by_group = accumulator.evaluate(EmitTo::All)?;
+    let arguments = expr.evaluate_args(batch)?;
+    let by_group = match extreme_text(aggregate, &arguments, None, groups)? {
+        Some(found) => found,
+        None => {
+            let mut accumulator = aggregate.create_groups_accumulator()?;
+            accumulator.update_batch(&arguments, &of_rows, None, groups.len())?;
+            accumulator.evaluate(EmitTo::All)?
+        }
+    };
     let of_rows = of_rows.into_iter().map(index).collect::<Result<Vec<_>>>()?;
     Ok(take(&by_group, &UInt32Array::from(of_rows), None)?)
 }
