@@ -99,6 +99,7 @@ fn every_flag_of_run_is_explained_in_both_languages() {
           --out <DIR>                  结果目录；成功后替换原有的
           --fail-on <SEVERITY>         有线索达到此级别时以 1 退出［可选：info、low、medium、high、critical］
           --since <DIR>                以前一次运行的结果目录：未变的人和规则沿用其结果
+          --resume                     接着上次被中断的同一次运行：已完成的部分不再计算；数据、规则或日期变了则从头开始
           --store <DIR>                数据仓，由 prepare 生成
           --data <DIR>                 原始数据目录；先整理到临时数据仓，用后删除
           --as-of <YYYY-MM-DD>         核查基准日；必须给出，不取当前时间
@@ -130,6 +131,8 @@ fn every_flag_of_run_is_explained_in_both_languages() {
                                        values: info, low, medium, high, critical]
           --since <DIR>                the folder of an earlier run: what has not changed since is taken
                                        over from it
+          --resume                     go on from the parts that an interrupted run into the same folder
+                                       finished; with other data, rules or day it starts afresh
           --store <DIR>                the store that prepare wrote
           --data <DIR>                 folder of extracts; prepared into a temporary store, removed
                                        afterwards

@@ -269,6 +269,8 @@ pub(crate) struct Run {
     pub(crate) fail_on: Option<SeverityArg>,
     #[arg(long, value_name = "DIR", help = say("以前一次运行的结果目录：未变的人和规则沿用其结果", "the folder of an earlier run: what has not changed since is taken over from it"))]
     pub(crate) since: Option<PathBuf>,
+    #[arg(long, help = say("接着上次被中断的同一次运行：已完成的部分不再计算；数据、规则或日期变了则从头开始", "go on from the parts that an interrupted run into the same folder finished; with other data, rules or day it starts afresh"))]
+    pub(crate) resume: bool,
     #[command(flatten)]
     pub(crate) scope: Scope,
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::{Outcome, OutcomeKind};
 use mingcha_rules::text::{Lang, Text};
 
@@ -23,15 +24,32 @@ pub(crate) struct Bars {
     visible: bool,
     stop: Arc<std::sync::atomic::AtomicBool>,
     bar: Mutex<Option<ProgressBar>>,
+    remarks: Mutex<Vec<Diagnostic>>,
 }
 
 impl Bars {
     /// Bars for `context`; they stay hidden unless `visible`.
     pub(crate) fn new(context: &Context, visible: bool) -> Self {
-        Self { lang: context.screen.lang, visible, stop: context.interrupt.flag(), bar: Mutex::default() }
+        Self {
+            lang: context.screen.lang,
+            visible,
+            stop: context.interrupt.flag(),
+            bar: Mutex::default(),
+            remarks: Mutex::default(),
+        }
     }
 
     fn start(&self, what: String, total: Option<u64>) {
+        let template = match (total, self.lang) {
+            (Some(n), _) if n < FEW => "{msg} {bar:20} {human_pos}/{human_len}",
+            (Some(_), Lang::Zh) => "{msg} {bar:20} {human_pos}/{human_len}  {rate}  剩余 {eta}",
+            (Some(_), Lang::En) => "{msg} {bar:20} {human_pos}/{human_len}  {rate}  {eta} left",
+            (None, _) => "{msg} {spinner} {human_pos}  {rate}",
+        };
+        self.draw(what, total, template);
+    }
+
+    fn draw(&self, what: String, total: Option<u64>, template: &str) {
         if !self.visible {
             return;
         }
@@ -39,12 +57,6 @@ impl Bars {
         let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
             // A bar that cannot be drawn is no reason to stop.
             let _ = write!(out, "{:.0}/s", state.per_sec());
-        };
-        let template = match (total, self.lang) {
-            (Some(n), _) if n < FEW => "{msg} {bar:20} {human_pos}/{human_len}",
-            (Some(_), Lang::Zh) => "{msg} {bar:20} {human_pos}/{human_len}  {rate}  剩余 {eta}",
-            (Some(_), Lang::En) => "{msg} {bar:20} {human_pos}/{human_len}  {rate}  {eta} left",
-            (None, _) => "{msg} {spinner} {human_pos}  {rate}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.with_key("rate", rate));
@@ -93,6 +105,11 @@ impl Bars {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// What there was to remark since the last call.
+    pub(crate) fn remarks(&self) -> Vec<Diagnostic> {
+        std::mem::take(&mut *self.remarks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes the bar away.
     pub(crate) fn clear(&self) {
         self.put(None);
@@ -119,11 +136,25 @@ impl mingcha_intake::Progress for Bars {
 
 impl mingcha_engine::RunProgress for Bars {
     fn begin(&self, units: u64) {
-        let what = match self.lang {
-            Lang::Zh => "运行规则",
-            Lang::En => "running rules",
+        // Units of work mean nothing to a reader: the share does.
+        let (what, template) = match self.lang {
+            Lang::Zh => ("运行规则", "{msg} {bar:20} {percent}%  剩余 {eta}"),
+            Lang::En => ("running rules", "{msg} {bar:20} {percent}%  {eta} left"),
         };
-        self.start(what.to_owned(), Some(units));
+        self.draw(what.to_owned(), Some(units), template);
+    }
+
+    fn resumed(&self, parts: usize, of: usize, units: u64) {
+        self.with(|bar| {
+            bar.println(commands::resumed(self.lang, parts, of));
+            // What was done before says nothing about the time that the rest takes.
+            bar.inc(units);
+            bar.reset_eta();
+        });
+    }
+
+    fn remark(&self, remark: &Diagnostic) {
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(remark.clone());
     }
 
     fn advance(&self, units: u64) {

@@ -30,6 +30,7 @@ use crate::program::{CANDIDATES, Place, Program, RulePlan, ViewPlan, with_as_of}
 use crate::report::RunOptions;
 use crate::run::workers_of;
 use crate::sql::SqlFault;
+use crate::stash::sum_of;
 
 /// The hash of the code that is running.
 pub const BUILD: &str = env!("MINGCHA_ENGINE_BUILD");
@@ -82,6 +83,12 @@ impl Division {
     /// The rules that `which` holds for.
     pub(crate) fn ids(&self, which: impl Fn(&Carried) -> bool) -> BTreeSet<String> {
         self.rules.iter().filter(|(_, c)| which(c)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The persons that partial rules evaluate, in a word.
+    pub(crate) fn persons_sum(&self) -> String {
+        let bytes: Vec<u8> = self.persons.iter().flat_map(|pid| pid.to_le_bytes()).collect();
+        sum_of([bytes.as_slice()])
     }
 
     /// The tables as partial rules see them. `None`: no rule is.

@@ -7,13 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Builder, Int64Array, RecordBatch, RecordBatchOptions,
+    StringBuilder, StringViewArray, UInt32Builder, UInt64Builder,
 };
-use arrow::compute::{filter_record_batch, interleave};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Schema, SchemaRef};
+use arrow::compute::{filter_record_batch, interleave, interleave_record_batch};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type,
+};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::NaiveDate;
 use datafusion::common::DataFusionError;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use futures::executor::block_on;
 use mingcha_intake::Tables;
 use mingcha_rules::finding::ExclusionChecked;
@@ -32,6 +37,8 @@ use crate::tables::{Rows, Scene, Slots, compact};
 
 /// Code under which candidates without a subject are counted.
 pub(crate) const NO_SUBJECT: &str = "X-NOID";
+/// Groups that are judged at a time.
+const JUDGED_AT_ONCE: usize = 2048;
 /// Hex digits of a finding's id.
 const ID_DIGITS: usize = 32;
 
@@ -109,7 +116,92 @@ pub(crate) struct Harvest {
     lots: Vec<RecordBatch>,
 }
 
+/// The excused of a harvest as columns, to be kept outside memory.
+pub(crate) struct Excusals {
+    pub rows: Vec<RecordBatch>,
+    pub lots: Vec<RecordBatch>,
+}
+
 impl Harvest {
+    /// Candidates, and those of them without a subject.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.candidates, self.without_subject)
+    }
+
+    /// The excused as columns.
+    pub(crate) fn excusals(&self) -> Result<Excusals, ArrowError> {
+        let n = self.excused.len();
+        let mut pid = Int32Builder::with_capacity(n);
+        let mut text = StringBuilder::new();
+        let mut code = UInt32Builder::with_capacity(n);
+        let mut candidates = UInt64Builder::with_capacity(n);
+        let mut also = UInt64Builder::with_capacity(n);
+        let (mut lots, mut rows) = (UInt32Builder::with_capacity(n), UInt32Builder::with_capacity(n));
+        for part in &self.excused {
+            match &part.key {
+                Key::Person(person) => {
+                    pid.append_value(*person);
+                    text.append_null();
+                }
+                Key::Text(name) => {
+                    pid.append_null();
+                    text.append_value(name);
+                }
+            }
+            code.append_value(part.code);
+            candidates.append_value(part.candidates);
+            also.append_value(part.also);
+            // Groups are formed when everything is gathered, not before.
+            let (lot, row) = match part.origin {
+                Origin::Candidate { lot, row } => (lot, row),
+                Origin::Group(at) => (u32::MAX, at),
+            };
+            lots.append_value(lot);
+            rows.append_value(row);
+        }
+        let columns: [(&str, ArrayRef); 7] = [
+            ("pid", Arc::new(pid.finish())),
+            ("text", Arc::new(text.finish())),
+            ("code", Arc::new(code.finish())),
+            ("candidates", Arc::new(candidates.finish())),
+            ("also", Arc::new(also.finish())),
+            ("lot", Arc::new(lots.finish())),
+            ("row", Arc::new(rows.finish())),
+        ];
+        let rows = if n == 0 { Vec::new() } else { vec![RecordBatch::try_from_iter(columns)?] };
+        Ok(Excusals { rows, lots: self.lots.clone() })
+    }
+
+    /// What [`excusals`](Self::excusals) and the fields beside them tell of.
+    pub(crate) fn of(
+        (candidates, without_subject): (u64, u64),
+        remaining: Vec<RecordBatch>,
+        counters: Vec<Vec<RecordBatch>>,
+        Excusals { rows, lots }: Excusals,
+    ) -> Result<Self, ArrowError> {
+        let mut excused = Vec::with_capacity(rows.iter().map(RecordBatch::num_rows).sum());
+        for batch in &rows {
+            let wrong = || ArrowError::SchemaError("these are not the excused".to_owned());
+            let column = |name: &str| batch.column_by_name(name).ok_or_else(wrong);
+            let pid = column("pid")?.as_primitive_opt::<Int32Type>().ok_or_else(wrong)?;
+            let text = column("text")?.as_string_opt::<i32>().ok_or_else(wrong)?;
+            let u32s = |name: &str| column(name)?.as_primitive_opt::<UInt32Type>().ok_or_else(wrong);
+            let u64s = |name: &str| column(name)?.as_primitive_opt::<UInt64Type>().ok_or_else(wrong);
+            let (code, lot, row) = (u32s("code")?, u32s("lot")?, u32s("row")?);
+            let (candidates, also) = (u64s("candidates")?, u64s("also")?);
+            for i in 0..batch.num_rows() {
+                let key =
+                    if pid.is_valid(i) { Key::Person(pid.value(i)) } else { Key::Text(text.value(i).into()) };
+                let (lot, row) = (lot.value(i), row.value(i));
+                let origin =
+                    if lot == u32::MAX { Origin::Group(row) } else { Origin::Candidate { lot, row } };
+                let (candidates, also) = (candidates.value(i), also.value(i));
+                excused.push(Part { key, code: code.value(i), candidates, also, origin });
+            }
+        }
+        Ok(Self { remaining, counters, candidates, without_subject, excused, lots })
+    }
+
     /// Whether any candidate is left.
     pub(crate) fn has_candidates(&self) -> bool {
         self.remaining.iter().any(|b| b.num_rows() > 0)
@@ -446,7 +538,7 @@ pub(crate) fn findings<'a>(
         let mut tally = Tally { rows: &excused, groups: BTreeMap::new() };
         let mut whole = Vec::new();
         let against = counter_rows(task, &counters).map_err(internal)?;
-        for (i, batch) in judge(task, &remaining)?.iter().enumerate() {
+        for (i, batch) in judge(task, &remaining, &groups.all)?.iter().enumerate() {
             let verdicts = Verdicts::of(task, batch).map_err(internal)?;
             for row in 0..batch.num_rows() {
                 let named = verdicts.group(row);
@@ -734,8 +826,8 @@ fn counter_rows(
     Ok(rows)
 }
 
-/// The figures, bands and grades of each group.
-fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>, SqlFault> {
+/// The figures, bands and grades of each group, in the order in which the groups begin.
+fn judge(task: &Task<'_>, remaining: &[RecordBatch], groups: &[Group]) -> Result<Vec<RecordBatch>, SqlFault> {
     let fault = |e: &DataFusionError| plan::planning_fault(e);
     let mut catalog = Catalog::new(&[], None).map_err(|e| fault(&e))?;
     let compiled = compile_grouping(&mut catalog, task.loaded, &task.schema, task.as_of, task.params)
@@ -745,14 +837,37 @@ fn judge(task: &Task<'_>, remaining: &[RecordBatch]) -> Result<Vec<RecordBatch>,
                 .next()
                 .map_or_else(|| SqlFault::new("MC203", "分组语句有错", "the grouping is broken"), |f| f.fault)
         })?;
-    let slots = Arc::new(Slots::default());
-    slots.put(CANDIDATES, Rows::content(remaining.to_vec()).map_err(|e| fault(&e))?);
     let place = Workplace::new(&catalog.session, &Budget::default()).map_err(|e| fault(&e))?;
-    let context = place.execution(Scene::new(&slots));
-    block_on(datafusion::physical_plan::collect(compiled.physical, context)).map_err(|e| {
+    let judged = |candidates: Vec<RecordBatch>| {
+        let slots = Arc::new(Slots::default());
+        slots.put(CANDIDATES, Rows::content(candidates)?);
+        let context = place.execution(Scene::new(&slots));
+        let plan = reset_plan_states(Arc::clone(&compiled.physical))?;
+        block_on(datafusion::physical_plan::collect(plan, context))
+    };
+    let failed = |e: DataFusionError| {
         let text = plan::execution_text(&e);
         SqlFault::new("MC203", text.zh, text.en)
-    })
+    };
+    // `count(DISTINCT)` has a set for each group, of some 14 kB before the first value: not for all groups at a time.
+    // What looks across subjects needs the candidates of all.
+    if groups.len() <= JUDGED_AT_ONCE || !task.loaded.rule.across.is_empty() {
+        return judged(remaining.to_vec()).map_err(failed);
+    }
+    let mut out = Vec::new();
+    for some in groups.chunks(JUDGED_AT_ONCE) {
+        let candidates = candidates_of(some, remaining).map_err(|e| fault(&e))?;
+        out.extend(judged(vec![candidates]).map_err(failed)?);
+    }
+    Ok(out)
+}
+
+/// The candidates of some groups, in the order in which they stand.
+fn candidates_of(groups: &[Group], remaining: &[RecordBatch]) -> Result<RecordBatch, DataFusionError> {
+    let mut rows: Vec<(usize, usize)> =
+        groups.iter().flat_map(|g| &g.rows).map(|(batch, row)| (*batch as usize, *row as usize)).collect();
+    rows.sort_unstable();
+    Ok(interleave_record_batch(&remaining.iter().collect::<Vec<_>>(), &rows)?)
 }
 
 /// Plans the grouping of a rule over the table `candidates`. Every fault names the part of the rule it is in.

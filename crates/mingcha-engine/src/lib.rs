@@ -20,6 +20,7 @@ mod rekey;
 mod report;
 mod run;
 mod sql;
+mod stash;
 mod tables;
 mod worker;
 
@@ -27,5 +28,5 @@ pub use carry::{BUILD, Carried, Records, Since};
 pub use check::check_sql;
 pub use examples::{ExampleResult, test_examples};
 pub use planned::{PlannedInput, PlannedRule, plan};
-pub use report::{RunEnd, RunOptions, RunProgress, RunReport, Silent, Sink};
+pub use report::{PartsFolder, RunEnd, RunOptions, RunProgress, RunReport, Silent, Sink};
 pub use run::{run, run_into, run_since};

@@ -278,6 +278,8 @@ pub(crate) struct Deal<'a> {
     pub workers: usize,
     /// Asked between parts; `true` stops.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// Told of the bytes that were read.
+    pub read: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Dealt {
@@ -299,6 +301,12 @@ impl Dealt {
                 Some(_) => shards.chain([Part::Unassigned]).collect(),
                 None => Vec::new(),
             };
+            let whole = BTreeMap::from([(dataset.clone(), wanted.clone())]);
+            let per_row = expected_bytes(tables.as_ref(), &whole) / tables.rows(dataset).unwrap_or(0).max(1);
+            let of_part = |part| match part {
+                Part::Shard(shard) => tables.part_rows(dataset, shard).unwrap_or(0) * per_row,
+                _ => 0,
+            };
             let dealt = in_parallel(deal.workers, parts, |part| {
                 if (deal.cancelled)() {
                     return Ok(None);
@@ -307,6 +315,7 @@ impl Dealt {
                 for batch in tables.read(dataset, part, &columns)? {
                     rows.push(compact(&batch));
                 }
+                (deal.read)(of_part(part));
                 chunk(&rows, deal.key, n_buckets, on_disk.then_some(deal.spill_dir)).map_err(|e| failed(&e))
             });
             let chunks = dealt.into_iter().collect::<Result<Vec<_>, Diagnostic>>()?;
@@ -398,7 +407,7 @@ impl Chunk {
 }
 
 /// Bytes that the rows are expected to take.
-fn expected_bytes(tables: &dyn Tables, columns: &BTreeMap<String, BTreeSet<String>>) -> u64 {
+pub(crate) fn expected_bytes(tables: &dyn Tables, columns: &BTreeMap<String, BTreeSet<String>>) -> u64 {
     let width = |t: &DataType| t.primitive_width().unwrap_or(TEXT_BYTES) as u64;
     let of_dataset = |(dataset, wanted): (&String, &BTreeSet<String>)| {
         let contract = tables.contracts().iter().find(|c| c.name == *dataset);

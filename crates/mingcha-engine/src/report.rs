@@ -26,6 +26,22 @@ pub struct RunOptions {
     pub plain_plans: bool,
     /// Parameters that differ from their defaults: rule id -> name -> value.
     pub params: BTreeMap<String, BTreeMap<String, Scalar>>,
+    /// Where finished parts of the walk are kept until they are gathered; absent: in memory.
+    pub parts: Option<PartsFolder>,
+}
+
+/// A folder for the results of finished parts, so that they need not wait in memory and an interrupted run can be
+/// continued. It is made when the first part is finished; whoever names it takes it away when the run is complete, and
+/// sees to it that no other run uses it.
+#[derive(Debug, Clone)]
+pub struct PartsFolder {
+    /// The folder; its parent exists.
+    pub folder: std::path::PathBuf,
+    /// What the tables hold, in a word: the same word, the same rows.
+    pub tables: String,
+    /// Use what an interrupted run left there. Whatever does not follow from the same code, tables, rules, parameters
+    /// and day is not used.
+    pub resume: bool,
 }
 
 impl RunOptions {
@@ -39,6 +55,7 @@ impl RunOptions {
             spill_dir: None,
             plain_plans: false,
             params: BTreeMap::new(),
+            parts: None,
         }
     }
 }
@@ -102,16 +119,22 @@ pub struct RunEnd {
     pub outcomes: Vec<Outcome>,
     /// For each rule that ran, how much of the earlier run it took over; empty without an earlier run.
     pub carried: BTreeMap<String, Carried>,
+    /// Parts of the walk that an interrupted run had finished, and all parts. `None`: there were none to be had.
+    pub resumed: Option<(usize, usize)>,
     /// Whether the run was cancelled; then nothing of it may be published.
     pub cancelled: bool,
 }
 
 /// Told about the run as it goes. Called from several threads.
 pub trait RunProgress: Sync {
-    /// Work begins: so many units (a unit is one rule or view on one shard).
+    /// Work begins: so many units, each about as much to read as the others.
     fn begin(&self, units: u64);
     /// Units done since the last call.
     fn advance(&self, units: u64);
+    /// So many parts, and units, are done already: an interrupted run did them.
+    fn resumed(&self, _parts: usize, _of: usize, _units: u64) {}
+    /// Something to know about the run, which goes on.
+    fn remark(&self, _remark: &Diagnostic) {}
     /// A rule is done.
     fn rule_done(&self, outcome: &Outcome);
     /// Asked between steps; `true` stops the run.

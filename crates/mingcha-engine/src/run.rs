@@ -12,23 +12,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::common::DataFusionError;
-use mingcha_intake::Tables;
+use mingcha_intake::{OfPersons, Tables};
 use mingcha_rules::rule::{Input, Status};
 use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
 
-use crate::carry::{self, Carried, Since, Standing};
+use crate::carry::{self, BUILD, Carried, Since, Standing};
 use crate::context::Budget;
-use crate::gather::{self, Harvest, Numbers};
+use crate::gather::{self, Numbers};
 use crate::parallel::{in_parallel, in_turn};
 use crate::plan::BUILTIN;
 use crate::program::{Order, Place, Program, RulePlan, ViewPlan};
-use crate::rekey::{Deal, Dealt};
+use crate::rekey::{Deal, Dealt, expected_bytes};
 use crate::report::{RunEnd, RunOptions, RunProgress, RunReport, Sink};
+use crate::stash::{self, Finished, Key, Stash};
 use crate::tables::{Content, Rows, Slots};
-use crate::worker::{Stop, Walk, Walked, Worker, panicked, unreadable};
+use crate::worker::{
+    Crop, Stop, UNIT_BYTES, Walk, Walked, Weights, Worker, joined, panicked, unreadable, weight_of_rule,
+};
 
 /// What the process takes before the first row: the program, plans, the allocator's own.
 const FIXED_BYTES: u64 = 48 << 20;
@@ -131,18 +135,36 @@ pub fn run_since(
     let later: Vec<&RulePlan> = program.rules.iter().filter(|r| r.place != Place::Local).collect();
     let kept_views = views_kept_for(&program, &later);
     let walk_needed = !local.is_empty() || !kept_views.is_empty();
-    // One part more than there are shards: the rows that lead to no person, all together.
-    let parts = if walk_needed { tables.n_shards() + 1 } else { 0 };
-    let again = if narrowed.is_some() { (tables.n_shards() + 1) * partial.rules.len() } else { 0 };
-    progress.begin((parts * local.len().max(1) + later.len() + again) as u64);
+    let weights = if walk_needed { Weights::new(&stage) } else { Weights::default() };
+    let again = match &narrowed {
+        Some(narrowed) => {
+            let tables: Arc<dyn Tables> = Arc::<OfPersons>::clone(narrowed);
+            Weights::new(&Stage { tables: &tables, program: &partial, ..stage })
+        }
+        None => Weights::default(),
+    };
+    let of_later: u64 = later.iter().map(|rule| weight_of_rule(&stage, rule)).sum();
+    let of_keys = stage.weight_by_key() + Stage { program: &partial, ..stage }.weight_by_key();
+    progress.begin(weights.sum() + again.sum() + of_later + of_keys);
 
     let everything = stage.everything();
     let mut before = stage.by_key(&everything, workers, &mut books)?;
     let (needed, beside) = before_views(&program);
     before.extend(stage.views(needed, &everything, &mut books)?);
-    let walk = Walk { stage: &stage, before: &before, kept: &kept_views, beside, everything: &everything };
-    let walked = if walk_needed { walk.run(workers)? } else { Walked::default() };
-    let mut harvests = stage.enter(walked, &everything, &mut books);
+    let (stash, finished) =
+        if walk_needed { stage.stash(WALK, &kept_views, &before, "")? } else { (None, Vec::new()) };
+    let walk = Walk {
+        stage: &stage,
+        before: &before,
+        kept: &kept_views,
+        beside,
+        everything: &everything,
+        stash: stash.as_ref(),
+        weights: &weights,
+    };
+    let walked = if walk_needed { walk.run(workers, finished)? } else { Walked::default() };
+    let mut resumed = walked.resumed;
+    let mut harvests = stage.enter(walked, &everything, &mut books).map_err(|fault| vec![fault])?;
     if let Some(narrowed) = narrowed {
         // The same walk, with the persons that changed and nobody else.
         let stage = Stage { program: &partial, ..stage };
@@ -154,8 +176,24 @@ pub fn run_since(
         let tables: Arc<dyn Tables> = narrowed;
         let stage = Stage { tables: &tables, ..stage };
         let (kept, beside) = (BTreeSet::new(), Vec::new());
-        let walk = Walk { stage: &stage, before: &before, kept: &kept, beside, everything: &everything };
-        harvests.extend(stage.enter(walk.run(workers)?, &everything, &mut books));
+        let (stash, finished) = stage.stash(WALK_AGAIN, &kept, &before, &division.persons_sum())?;
+        let walk = Walk {
+            stage: &stage,
+            before: &before,
+            kept: &kept,
+            beside,
+            everything: &everything,
+            stash: stash.as_ref(),
+            weights: &again,
+        };
+        let walked = walk.run(workers, finished)?;
+        resumed = match (resumed, walked.resumed) {
+            (Some(a), Some(b)) => Some((a.0 + b.0, a.1 + b.1)),
+            (a, b) => a.or(b),
+        };
+        let more = stage.enter(walked, &everything, &mut books).map_err(|fault| vec![fault])?;
+        harvests.crops.extend(more.crops);
+        harvests.persons.extend(more.persons);
     }
     let left = program
         .views
@@ -171,7 +209,7 @@ pub fn run_since(
         return Ok(RunEnd { cancelled: true, ..RunEnd::default() });
     }
     let carried = if since.is_some() { division.rules } else { BTreeMap::new() };
-    Ok(RunEnd { outcomes: books.close(), carried, cancelled: false })
+    Ok(RunEnd { outcomes: books.close(), carried, resumed, cancelled: false })
 }
 
 /// The rules that the options name, or all that run.
@@ -246,6 +284,22 @@ fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
         .collect()
 }
 
+/// Folders of the two walks: over everybody, and over those who changed since an earlier run.
+const WALK: &str = "all";
+const WALK_AGAIN: &str = "changed";
+
+/// What the rules gave, before it is gathered.
+#[derive(Default)]
+struct Harvests {
+    /// By rule, in order of part.
+    crops: BTreeMap<String, Vec<Crop>>,
+    /// Persons named in crops that are not in memory.
+    persons: Vec<i32>,
+}
+
+/// A rule that is to be gathered.
+type Waiting<'a> = (&'a RulePlan, &'a LoadedRule, Vec<Crop>);
+
 /// What every part of a run needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Stage<'a> {
@@ -309,7 +363,7 @@ impl<'a> Stage<'a> {
             let mut bucket = self.part_bytes;
             for attempt in 1.. {
                 let program = self.program.by_key(key, &open);
-                let walked = self.walk_by_key(key, &program, bucket, everything, workers)?;
+                let walked = self.walk_by_key(key, &program, bucket, everything, workers, attempt == 1)?;
                 let held = |stop: &Stop| matches!(stop, Stop::Held(_));
                 // What does not fit is tried once more in buckets of an eighth.
                 let again: BTreeSet<String> = match bucket {
@@ -324,7 +378,11 @@ impl<'a> Stage<'a> {
                 }
                 let mut views = walked.views;
                 for name in open.iter().filter(|name| !again.contains(*name)) {
-                    let rows = Rows::content(views.remove(name).unwrap_or_default());
+                    let mut batches = Vec::new();
+                    for of_bucket in views.remove(name).unwrap_or_default() {
+                        batches.extend(of_bucket.take().map_err(|fault| vec![fault])?);
+                    }
+                    let rows = Rows::content(batches);
                     let rows = rows.map_err(|e| vec![unreadable(name, &e)])?;
                     everything.put(name, rows.clone());
                     made.insert(name.clone(), rows);
@@ -347,13 +405,10 @@ impl<'a> Stage<'a> {
         bucket: Option<u64>,
         everything: &Arc<Slots>,
         workers: usize,
+        counted: bool,
     ) -> Result<Walked, Vec<Diagnostic>> {
-        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (table, names) in program.views.iter().flat_map(|v| &v.compiled.columns) {
-            if self.library.contract(table).is_some_and(|c| c.person.is_some()) {
-                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
-            }
-        }
+        let columns = self.dealt_columns(program);
+        let read = AtomicU64::new(0);
         let deal = Deal {
             key,
             columns: &columns,
@@ -363,6 +418,11 @@ impl<'a> Stage<'a> {
             spill_dir: self.budget.spill_dir.as_deref(),
             workers,
             cancelled: &|| self.progress.cancelled(),
+            read: &|bytes| {
+                let before = read.fetch_add(bytes, Ordering::Relaxed);
+                let units = (before + bytes) / UNIT_BYTES - before / UNIT_BYTES;
+                self.progress.advance(if counted { units } else { 0 });
+            },
         };
         let Some(dealt) = Dealt::new(self.tables, &deal).map_err(|fault| vec![fault])? else {
             return Ok(Walked::default());
@@ -371,7 +431,44 @@ impl<'a> Stage<'a> {
         let kept = program.views.iter().map(|v| v.name.clone()).collect();
         let stage = Stage { tables: &tables, program, part_bytes: None, ..*self };
         let before = BTreeMap::new();
-        Walk { stage: &stage, before: &before, kept: &kept, beside: Vec::new(), everything }.run(workers)
+        let weights = Weights::default();
+        let beside = Vec::new();
+        Walk {
+            stage: &stage,
+            before: &before,
+            kept: &kept,
+            beside,
+            everything,
+            stash: None,
+            weights: &weights,
+        }
+        .run(workers, Vec::new())
+    }
+
+    /// The columns of the datasets of persons that the views of `program` read.
+    fn dealt_columns(&self, program: &Program) -> BTreeMap<String, BTreeSet<String>> {
+        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (table, names) in program.views.iter().flat_map(|v| &v.compiled.columns) {
+            if self.library.contract(table).is_some_and(|c| c.person.is_some()) {
+                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
+            }
+        }
+        columns
+    }
+
+    /// Units that dealing by keys counts for.
+    fn weight_by_key(&self) -> u64 {
+        let mut names: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for view in &self.program.views {
+            if let Place::ByKey(key) = &view.place {
+                names.entry(key).or_default().insert(view.name.clone());
+            }
+        }
+        let bytes = |(key, names): (&str, BTreeSet<String>)| {
+            let columns = self.dealt_columns(&self.program.by_key(key, &names));
+            expected_bytes(self.tables.as_ref(), &columns) / UNIT_BYTES
+        };
+        names.into_iter().map(bytes).sum()
     }
 
     /// Makes views over everything, several at a time, and puts them among the tables.
@@ -408,31 +505,73 @@ impl<'a> Stage<'a> {
         Ok(made)
     }
 
-    /// Enters what the walk over the shards gave; gives the harvests of each rule, in order of part.
+    /// Where the results of finished parts of a walk are kept, and those that an interrupted run left.
+    fn stash(
+        &self,
+        walk: &str,
+        kept: &BTreeSet<String>,
+        before: &BTreeMap<String, Content>,
+        persons: &str,
+    ) -> Result<(Option<Stash>, Vec<Finished>), Vec<Diagnostic>> {
+        let Some(parts) = &self.options.parts else { return Ok((None, Vec::new())) };
+        let contracts: Vec<Vec<u8>> = self
+            .library
+            .contracts
+            .iter()
+            .map(|c| serde_json::to_vec(c).unwrap_or_else(|_| c.name.clone().into_bytes()))
+            .collect();
+        let rules = self.program.rules.iter().filter(|r| r.place == Place::Local);
+        let key = Key {
+            build: BUILD.to_owned(),
+            tables: parts.tables.clone(),
+            contracts: stash::sum_of(contracts.iter().map(Vec::as_slice)),
+            as_of: self.options.as_of.to_string(),
+            plain_plans: self.options.plain_plans,
+            rules: rules.map(|rule| (rule.id.clone(), self.hashes(rule))).collect(),
+            views: kept.iter().cloned().collect(),
+            before: before.keys().cloned().collect(),
+            persons: persons.to_owned(),
+        };
+        let opened = Stash::open(&parts.folder.join(walk), key, parts.resume, self.progress);
+        opened.map(|(stash, finished)| (Some(stash), finished)).map_err(|fault| vec![fault])
+    }
+
+    /// The hash of a rule, and what its parameters are set to.
+    fn hashes(&self, rule: &RulePlan) -> (String, String) {
+        let hash = self.library.rule(&rule.id).map(|loaded| loaded.hash.clone()).unwrap_or_default();
+        let set = self.options.params.get(&rule.id);
+        (hash, set.map_or_else(String::new, |set| format!("{set:?}")))
+    }
+
+    /// Enters what the walk over the shards gave.
     fn enter(
         &self,
         walked: Walked,
         everything: &Arc<Slots>,
         books: &mut Books,
-    ) -> BTreeMap<String, Vec<Harvest>> {
+    ) -> Result<Harvests, Diagnostic> {
         for (name, stop) in &walked.broken_views {
             books.fail_readers(self.program, name, stop);
         }
-        for (name, batches) in walked.views {
+        for (name, kept) in walked.views {
+            let mut batches = Vec::new();
+            for of_part in kept {
+                batches.extend(of_part.take()?);
+            }
             match Rows::content(batches) {
                 Ok(rows) => everything.put(&name, rows),
                 Err(error) => books.fail_readers(self.program, &name, &error.into()),
             }
         }
-        let mut harvests: BTreeMap<String, Vec<Harvest>> = BTreeMap::new();
-        for (id, harvest, spent, peak) in walked.harvests {
+        let mut crops: BTreeMap<String, Vec<Crop>> = BTreeMap::new();
+        for (id, crop, spent, peak) in walked.harvests {
             books.worked(&id, spent, peak);
-            match harvest {
-                Ok(harvest) => harvests.entry(id).or_default().push(harvest),
+            match crop {
+                Ok(crop) => crops.entry(id).or_default().push(crop),
                 Err(stop) => books.stop(&id, &stop),
             }
         }
-        harvests
+        Ok(Harvests { crops, persons: walked.persons })
     }
 
     /// Runs the rules that need everything at once, several at a time.
@@ -440,7 +579,7 @@ impl<'a> Stage<'a> {
         &self,
         rules: Vec<&'a RulePlan>,
         everything: &Arc<Slots>,
-        harvests: &mut BTreeMap<String, Vec<Harvest>>,
+        harvests: &mut Harvests,
         books: &mut Books,
     ) -> Result<(), Vec<Diagnostic>> {
         let open: Vec<&'a RulePlan> = rules.into_iter().filter(|r| books.is_open(&r.id)).collect();
@@ -453,7 +592,7 @@ impl<'a> Stage<'a> {
         };
         let results = in_parallel(workers_of(self.options), open, |rule| {
             let made = make(rule, self.budget);
-            self.progress.advance(1);
+            self.progress.advance(weight_of_rule(self, rule));
             made
         });
         for result in results {
@@ -463,7 +602,9 @@ impl<'a> Stage<'a> {
                 if alone { make(rule, &self.whole_budget())? } else { (rule, harvest, spent, peak) };
             books.worked(&rule.id, spent, peak);
             match harvest {
-                Ok(harvest) => harvests.entry(rule.id.clone()).or_default().push(harvest),
+                Ok(harvest) => {
+                    harvests.crops.entry(rule.id.clone()).or_default().push(Crop::Here(harvest));
+                }
                 Err(stop) => books.stop(&rule.id, &stop),
             }
         }
@@ -473,7 +614,7 @@ impl<'a> Stage<'a> {
     /// Makes findings of what the rules left, several rules at a time, and hands them over in order of rule.
     fn gather(
         &self,
-        harvests: BTreeMap<String, Vec<Harvest>>,
+        harvests: Harvests,
         workers: usize,
         standing: Option<&Standing<'_>>,
         books: &mut Books,
@@ -481,22 +622,25 @@ impl<'a> Stage<'a> {
     ) -> Result<(), Diagnostic> {
         let mut harvests = harvests;
         let open = self.program.rules.iter().filter(|plan| books.is_open(&plan.id));
-        let mut waiting: Vec<(&RulePlan, &LoadedRule, Harvest)> = open
+        let mut waiting: Vec<Waiting<'_>> = open
             .filter_map(|plan| {
-                let parts = harvests.remove(&plan.id).unwrap_or_default();
-                Some((plan, self.library.rule(&plan.id)?, Harvest::join(parts)))
+                let crops = harvests.crops.remove(&plan.id).unwrap_or_default();
+                Some((plan, self.library.rule(&plan.id)?, crops))
             })
             .collect();
         waiting.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-        let numbers = self.numbers(&waiting, workers);
+        let numbers = self.numbers(harvests.persons, &waiting, workers);
         let mut refused = Ok(());
-        let work = |(plan, loaded, harvest)| {
+        let work = |(plan, loaded, crops)| {
             let started = Instant::now();
             let task = self.gathering(loaded, plan);
-            let found = catch_unwind(AssertUnwindSafe(|| {
-                let mut found = gather::findings(&task, &numbers, harvest)?;
-                standing.map_or(Ok(()), |s| s.merge(&plan.id, &mut found)).map(|()| found)
-            }));
+            // What one rule left is in memory only while its findings are made.
+            let found = joined(crops).map(|harvest| {
+                catch_unwind(AssertUnwindSafe(|| {
+                    let mut found = gather::findings(&task, &numbers, harvest)?;
+                    standing.map_or(Ok(()), |s| s.merge(&plan.id, &mut found)).map(|()| found)
+                }))
+            });
             (plan, loaded, found, started.elapsed())
         };
         in_turn(workers, waiting, work, |(plan, loaded, found, spent)| {
@@ -504,6 +648,13 @@ impl<'a> Stage<'a> {
                 return;
             }
             books.worked(&plan.id, spent, 0);
+            let found = match found {
+                Ok(found) => found,
+                Err(fault) => {
+                    refused = Err(fault);
+                    return;
+                }
+            };
             match found {
                 Ok(Ok(gathered)) => {
                     if let Some(gathered) = books.settle(loaded, plan, gathered, self.tables.n_persons()) {
@@ -519,10 +670,14 @@ impl<'a> Stage<'a> {
     }
 
     /// The identity numbers of all persons that are named in what the rules left.
-    fn numbers(&self, harvests: &[(&RulePlan, &LoadedRule, Harvest)], workers: usize) -> Numbers {
-        let mut persons = Vec::new();
-        for (_, loaded, harvest) in harvests {
-            harvest.persons(loaded, &mut persons);
+    fn numbers(&self, persons: Vec<i32>, waiting: &[Waiting<'_>], workers: usize) -> Numbers {
+        let mut persons = persons;
+        for (_, loaded, crops) in waiting {
+            for crop in crops {
+                if let Crop::Here(harvest) = crop {
+                    harvest.persons(loaded, &mut persons);
+                }
+            }
         }
         persons.sort_unstable();
         persons.dedup();

@@ -5,6 +5,7 @@
 //! which is an outcome. Results are put together in order of part, whoever made them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use crate::plan::{self, BUILTIN};
 use crate::program::{CANDIDATES, Place, Program, RulePlan, ViewPlan};
 use crate::report::RunProgress;
 use crate::run::Stage;
+use crate::stash::{Contents, Finished, Stash, Stored, StoredView, gaps};
 use crate::tables::{Content, Rows, Scene, Slots, compact};
 
 /// How often a long plan asks whether the run was cancelled.
@@ -45,25 +47,128 @@ pub(crate) struct Walk<'a> {
     pub beside: Vec<&'a ViewPlan>,
     /// The tables that those read, and where they are put.
     pub everything: &'a Arc<Slots>,
+    /// Where the results of finished parts are kept; absent: in memory.
+    pub stash: Option<&'a Stash>,
+    /// How much the progress of one part counts.
+    pub weights: &'a Weights,
 }
 
 /// What the walk gave, in order of part.
 #[derive(Default)]
 pub(crate) struct Walked {
-    pub harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
-    pub views: BTreeMap<String, Vec<RecordBatch>>,
+    pub harvests: Vec<(String, Result<Crop, Stop>, Duration, u64)>,
+    pub views: BTreeMap<String, Vec<Kept>>,
     pub broken_views: Vec<(String, Stop)>,
+    /// Persons that are named in harvests that are not in memory; in no order, some several times.
+    pub persons: Vec<i32>,
+    /// Parts that an interrupted run had finished, and all parts.
+    pub resumed: Option<(usize, usize)>,
+}
+
+impl Walked {
+    fn add_here(&mut self, result: PartResult) {
+        let harvests = result.harvests.into_iter();
+        self.harvests.extend(harvests.map(|(id, h, spent, peak)| (id, h.map(Crop::Here), spent, peak)));
+        self.broken_views.extend(result.broken_views);
+        for (name, batches) in result.views {
+            self.views.entry(name).or_default().push(Kept::Here(batches));
+        }
+    }
+
+    fn add_there(&mut self, contents: Contents) {
+        let rules = contents.rules.into_iter();
+        self.harvests.extend(rules.map(|(id, h, spent, peak)| (id, h.map(Crop::There), spent, peak)));
+        self.broken_views.extend(contents.broken_views);
+        for (name, view) in contents.views {
+            self.views.entry(name).or_default().push(Kept::There(view));
+        }
+    }
+}
+
+/// What one rule gave on one part: in memory, or where it can be had.
+pub(crate) enum Crop {
+    Here(Harvest),
+    There(Stored),
+}
+
+impl Crop {
+    /// The harvest, in memory.
+    pub(crate) fn take(self) -> Result<Harvest, Diagnostic> {
+        match self {
+            Self::Here(harvest) => Ok(harvest),
+            Self::There(stored) => stored.read(),
+        }
+    }
+}
+
+/// What one rule gave on all parts, in memory.
+pub(crate) fn joined(crops: Vec<Crop>) -> Result<Harvest, Diagnostic> {
+    Ok(Harvest::join(crops.into_iter().map(Crop::take).collect::<Result<_, _>>()?))
+}
+
+/// The rows of a kept view on one part: in memory, or where they can be had.
+pub(crate) enum Kept {
+    Here(Vec<RecordBatch>),
+    There(StoredView),
+}
+
+impl Kept {
+    /// The rows, in memory.
+    pub(crate) fn take(self) -> Result<Vec<RecordBatch>, Diagnostic> {
+        match self {
+            Self::Here(batches) => Ok(batches),
+            Self::There(stored) => stored.read(),
+        }
+    }
+}
+
+/// A part that was walked: what it gave, or where that is.
+enum Made {
+    Here(PartResult),
+    There(Finished),
+}
+
+impl Made {
+    fn part(&self) -> Part {
+        match self {
+            Self::Here(result) => result.part,
+            Self::There(finished) => finished.part(),
+        }
+    }
 }
 
 /// What one part gave.
-struct PartResult {
-    part: Part,
-    harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
-    views: Vec<(String, Vec<RecordBatch>)>,
-    broken_views: Vec<(String, Stop)>,
+pub(crate) struct PartResult {
+    pub part: Part,
+    pub harvests: Vec<(String, Result<Harvest, Stop>, Duration, u64)>,
+    pub views: Vec<(String, Vec<RecordBatch>)>,
+    pub broken_views: Vec<(String, Stop)>,
+    /// Whether it was left before its end.
+    pub left: bool,
 }
 
 impl PartResult {
+    /// Whether somebody stopped it: then it says nothing about the part.
+    pub(crate) fn interrupted(&self) -> bool {
+        let cancelled = |stop: &Stop| matches!(stop, Stop::Cancelled);
+        self.left
+            || self.broken_views.iter().any(|(_, stop)| cancelled(stop))
+            || self.harvests.iter().any(|h| h.1.as_ref().is_err_and(cancelled))
+    }
+
+    /// The persons that its harvests name, each once and in order.
+    fn persons(results: &[Self], library: &Library) -> Vec<i32> {
+        let mut persons = Vec::new();
+        for (id, harvest, ..) in results.iter().flat_map(|r| &r.harvests) {
+            if let (Some(loaded), Ok(harvest)) = (library.rule(id), harvest) {
+                harvest.persons(loaded, &mut persons);
+            }
+        }
+        persons.sort_unstable();
+        persons.dedup();
+        persons
+    }
+
     /// Takes out what ran out of memory: the rules, and the kept views.
     fn take_held(&mut self, rules: &[&RulePlan]) -> (BTreeSet<String>, BTreeSet<String>) {
         let held = |stop: &Stop| matches!(stop, Stop::Held(_));
@@ -81,11 +186,20 @@ impl PartResult {
 
 impl Walk<'_> {
     /// Walks with `workers` threads.
-    pub(crate) fn run(&self, workers: usize) -> Result<Walked, Vec<Diagnostic>> {
-        let parts = self.parts()?;
+    pub(crate) fn run(&self, workers: usize, finished: Vec<Finished>) -> Result<Walked, Vec<Diagnostic>> {
+        let had: Vec<Part> = finished.iter().map(Finished::part).collect();
+        let parts = self.parts(&had)?;
+        let mut walked = Walked::default();
+        if !had.is_empty() {
+            let tables = self.stage.tables.as_ref();
+            let units = had.iter().map(|part| self.weights.of(tables, *part)).sum();
+            self.stage.progress.resumed(had.len(), had.len() + parts.len(), units);
+            walked.resumed = Some((had.len(), had.len() + parts.len()));
+        }
         let n_tasks = self.beside.len() + parts.len();
         let next = AtomicUsize::new(0);
-        let done = Mutex::new((Vec::new(), Vec::new()));
+        let finished: Vec<Made> = finished.into_iter().map(Made::There).collect();
+        let done = Mutex::new((finished, Vec::new()));
         let results = in_parallel(workers.min(n_tasks), (0..workers.min(n_tasks)).collect(), |_| {
             let worker = Worker::new(self.stage.program, self.stage.budget, Arc::default())?;
             worker.references(self.stage)?;
@@ -99,7 +213,10 @@ impl Walk<'_> {
                 }
                 let made = match self.beside.get(task) {
                     Some(view) => self.beside(view).map(|broken| (Vec::new(), broken)),
-                    None => worker.part(self, parts[task - self.beside.len()]).map(|made| (made, None)),
+                    None => {
+                        let part = parts[task - self.beside.len()];
+                        worker.part(self, part).and_then(|made| Ok((self.keep(part, made)?, None)))
+                    }
                 };
                 let (made, broken) = made.inspect_err(|_| next.store(n_tasks, Ordering::Relaxed))?;
                 let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,17 +225,27 @@ impl Walk<'_> {
             }
         });
         results.into_iter().collect::<Result<Vec<()>, Vec<Diagnostic>>>()?;
-        let (mut results, broken_views) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|r: &PartResult| r.part);
-        let mut walked = Walked { broken_views, ..Walked::default() };
-        for result in results {
-            walked.harvests.extend(result.harvests);
-            walked.broken_views.extend(result.broken_views);
-            for (name, batches) in result.views {
-                walked.views.entry(name).or_default().extend(batches);
+        let (mut made, broken_views) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        made.sort_by_key(Made::part);
+        walked.broken_views = broken_views;
+        for made in made {
+            match made {
+                Made::Here(result) => walked.add_here(result),
+                Made::There(finished) => {
+                    walked.persons.extend(finished.persons().map_err(|fault| vec![fault])?);
+                    finished.results().into_iter().for_each(|contents| walked.add_there(contents));
+                }
             }
         }
         Ok(walked)
+    }
+
+    /// Puts what a part gave on the disk, where there is a place for it.
+    fn keep(&self, part: Part, results: Vec<PartResult>) -> Result<Vec<Made>, Vec<Diagnostic>> {
+        let Some(stash) = self.stash else { return Ok(results.into_iter().map(Made::Here).collect()) };
+        let persons = PartResult::persons(&results, self.stage.library);
+        let finished = stash.keep(part, results, &persons).map_err(|fault| vec![fault])?;
+        Ok(finished.into_iter().map(Made::There).collect())
     }
 
     /// Makes one of the views beside the shards; what is broken of it.
@@ -144,33 +271,132 @@ impl Walk<'_> {
         self.stage.program.views.iter().any(reads)
     }
 
-    /// The parts of the walk: shards, cut into slices of equally many persons where one would not fit.
-    fn parts(&self) -> Result<Vec<Part>, Vec<Diagnostic>> {
+    /// The parts of the walk that are not `finished`: shards, cut into slices of equally many persons where one would
+    /// not fit.
+    fn parts(&self, finished: &[Part]) -> Result<Vec<Part>, Vec<Diagnostic>> {
         let tables = self.stage.tables.as_ref();
         let worker = Worker::new(self.stage.program, self.stage.budget, Arc::default())?;
         let mut parts = Vec::new();
         for shard in 0..tables.n_shards() {
             let bytes = worker.expected_bytes(self.stage, shard);
-            let pieces = self.stage.part_bytes.map_or(1, |room| bytes.div_ceil(room.max(1)));
-            match tables.shard_persons(shard) {
-                Some((from, to)) if pieces > 1 && to > from => {
-                    let step =
-                        i64::from(to - from).div_euclid(i64::try_from(pieces).unwrap_or(i64::MAX)).max(1);
-                    let mut at = i64::from(from);
-                    while at < i64::from(to) {
-                        let end = (at + step).min(i64::from(to));
-                        // Both lie between `from` and `to`.
-                        let (from, to) = (at as i32, end as i32);
-                        parts.push(Part::Slice { shard, from, to });
-                        at = end;
-                    }
-                }
+            // A shard without rows is one piece too.
+            let pieces = self.stage.part_bytes.map_or(1, |room| bytes.div_ceil(room.max(1))).max(1);
+            let persons = tables.shard_persons(shard).filter(|(from, to)| to > from);
+            let step = persons.map_or(0, |(from, to)| {
+                i64::from(to - from).div_euclid(i64::try_from(pieces).unwrap_or(i64::MAX)).max(1)
+            });
+            match persons.map(|whole| (whole, gaps(shard, whole, finished))) {
+                None if finished.contains(&Part::Shard(shard)) => {}
+                Some((_, Some(gaps))) => gaps.into_iter().for_each(|gap| slice(&mut parts, shard, gap, step)),
+                Some(((from, to), None)) if pieces > 1 => slice(&mut parts, shard, from..to, step),
                 _ => parts.push(Part::Shard(shard)),
             }
         }
-        parts.push(Part::Unassigned);
+        if !finished.contains(&Part::Unassigned) {
+            parts.push(Part::Unassigned);
+        }
         Ok(parts)
     }
+}
+
+/// Cuts persons of a shard into slices of `step` persons.
+fn slice(parts: &mut Vec<Part>, shard: usize, persons: Range<i32>, step: i64) {
+    let mut at = i64::from(persons.start);
+    while at < i64::from(persons.end) {
+        let end = (at + step).min(i64::from(persons.end));
+        // Both lie between two persons.
+        let (from, to) = (at as i32, end as i32);
+        parts.push(Part::Slice { shard, from, to });
+        at = end;
+    }
+}
+
+/// How much of the progress each shard is: what there is to read of it.
+#[derive(Default)]
+pub(crate) struct Weights(Vec<u64>);
+
+/// Bytes that make one unit of progress.
+pub(crate) const UNIT_BYTES: u64 = 1 << 12;
+
+impl Weights {
+    /// Those of the shards that the local rules and views of `stage` read.
+    pub(crate) fn new(stage: &Stage<'_>) -> Self {
+        let columns = local_columns(stage.program);
+        let tables = stage.tables.as_ref();
+        let units = |shard| bytes_of(&columns, stage, shard) / UNIT_BYTES + 1;
+        Self((0..tables.n_shards()).map(units).collect())
+    }
+
+    /// Those of all parts together.
+    pub(crate) fn sum(&self) -> u64 {
+        self.0.iter().sum::<u64>() + self.rest()
+    }
+
+    /// That of the rows that lead to no person; nothing where nothing is counted.
+    fn rest(&self) -> u64 {
+        u64::from(!self.0.is_empty())
+    }
+
+    /// That of one part.
+    fn of(&self, tables: &dyn Tables, part: Part) -> u64 {
+        let of_shard = |shard: usize| self.0.get(shard).copied().unwrap_or_default();
+        match part {
+            Part::Shard(shard) => of_shard(shard),
+            Part::Slice { shard, from, to } => {
+                let (first, last) = tables.shard_persons(shard).unwrap_or((from, to));
+                let share = |pid: i32| {
+                    let n = u64::from(pid.abs_diff(first));
+                    of_shard(shard) * n / u64::from(last.abs_diff(first)).max(1)
+                };
+                // Differences of one scale: the slices of a shard come to the shard.
+                share(to).saturating_sub(share(from))
+            }
+            Part::Unassigned | Part::Whole => self.rest(),
+        }
+    }
+}
+
+/// Units that reading everything `rule` reads counts for.
+pub(crate) fn weight_of_rule(stage: &Stage<'_>, rule: &RulePlan) -> u64 {
+    let columns: Columns = rule.candidates.columns.clone().into_iter().collect();
+    (0..stage.tables.n_shards()).map(|shard| bytes_of(&columns, stage, shard)).sum::<u64>() / UNIT_BYTES + 1
+}
+
+/// Columns to decode: dataset -> names.
+type Columns = BTreeMap<String, BTreeSet<String>>;
+
+/// Those that the local rules and views of `program` read.
+fn local_columns(program: &Program) -> Columns {
+    let mut columns = Columns::new();
+    let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
+    let rules = program
+        .rules
+        .iter()
+        .filter(|r| r.place == Place::Local)
+        .flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
+    for compiled in views.chain(rules) {
+        for (table, names) in &compiled.columns {
+            columns.entry(table.clone()).or_default().extend(names.iter().cloned());
+        }
+    }
+    columns
+}
+
+/// Bytes that these columns of a shard are expected to take.
+fn bytes_of(columns: &Columns, stage: &Stage<'_>, shard: usize) -> u64 {
+    let width = |t: &DataType| t.primitive_width().unwrap_or(TEXT_BYTES) as u64;
+    columns
+        .iter()
+        .filter_map(|(dataset, columns)| {
+            let rows = stage.tables.part_rows(dataset, shard)?;
+            let schema = match stage.library.contract(dataset) {
+                Some(contract) => sql_schema(contract),
+                None => builtin_schema(dataset)?,
+            };
+            let own = |name: &String| schema.field_with_name(name).map_or(0, |f| width(f.data_type()));
+            Some(rows * columns.iter().map(own).sum::<u64>())
+        })
+        .sum()
 }
 
 /// The two halves of the persons of a part.
@@ -221,8 +447,7 @@ pub(crate) struct Worker<'p> {
     slots: Arc<Slots>,
     pub(crate) place: Workplace,
     runtime: tokio::runtime::Runtime,
-    /// Columns to decode: dataset -> names.
-    columns: BTreeMap<String, BTreeSet<String>>,
+    columns: Columns,
 }
 
 impl<'p> Worker<'p> {
@@ -238,19 +463,7 @@ impl<'p> Worker<'p> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| cannot(&e))?;
         let place = Workplace::new(&program.catalog.session, budget).map_err(|e| cannot(&e))?;
-        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
-        let rules = program
-            .rules
-            .iter()
-            .filter(|r| r.place == Place::Local)
-            .flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
-        for compiled in views.chain(rules) {
-            for (table, names) in &compiled.columns {
-                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
-            }
-        }
-        Ok(Self { program, slots, place, runtime, columns })
+        Ok(Self { program, slots, place, runtime, columns: local_columns(program) })
     }
 
     /// Loads the reference tables that shards need.
@@ -266,19 +479,7 @@ impl<'p> Worker<'p> {
 
     /// Bytes that the rows of a shard are expected to take.
     fn expected_bytes(&self, stage: &Stage<'_>, shard: usize) -> u64 {
-        let width = |t: &DataType| t.primitive_width().unwrap_or(TEXT_BYTES) as u64;
-        self.columns
-            .iter()
-            .filter_map(|(dataset, columns)| {
-                let rows = stage.tables.part_rows(dataset, shard)?;
-                let schema = match stage.library.contract(dataset) {
-                    Some(contract) => sql_schema(contract),
-                    None => builtin_schema(dataset)?,
-                };
-                let own = |name: &String| schema.field_with_name(name).map_or(0, |f| width(f.data_type()));
-                Some(rows * columns.iter().map(own).sum::<u64>())
-            })
-            .sum()
+        bytes_of(&self.columns, stage, shard)
     }
 
     fn load(&self, stage: &Stage<'_>, dataset: &str, part: Part) -> Result<usize, Diagnostic> {
@@ -347,15 +548,22 @@ impl<'p> Worker<'p> {
                 n_rows += self.load(stage, name, part).map_err(|d| vec![d])?;
             }
         }
-        let mut result =
-            PartResult { part, harvests: Vec::new(), views: Vec::new(), broken_views: Vec::new() };
-        let advance = |n: usize| {
-            if counted && !matches!(part, Part::Slice { .. }) {
-                stage.progress.advance(n as u64);
-            }
+        let mut result = PartResult {
+            part,
+            harvests: Vec::new(),
+            views: Vec::new(),
+            broken_views: Vec::new(),
+            left: false,
+        };
+        let units = if counted { walk.weights.of(stage.tables.as_ref(), part) } else { 0 };
+        let mut told = 0;
+        let mut advance_to = |done: usize| {
+            let now = units * done as u64 / rules.len().max(1) as u64;
+            stage.progress.advance(now - told);
+            told = now;
         };
         if n_rows == 0 {
-            advance(rules.len());
+            stage.progress.advance(units);
             return Ok((result, 0));
         }
         let wanted = |name: &String| kept.contains(name) || rules.iter().any(|r| r.views.contains(name));
@@ -374,14 +582,18 @@ impl<'p> Worker<'p> {
                 Err(stop) => result.broken_views.push((view.name.clone(), stop)),
             }
         }
-        for rule in rules {
+        for (rule, done) in rules.iter().zip(1..) {
             if stage.progress.cancelled() {
+                result.left = true;
                 break;
             }
             let started = Instant::now();
             let harvest = self.harvest(stage, rule);
             result.harvests.push((rule.id.clone(), harvest, started.elapsed(), self.place.take_peak()));
-            advance(1);
+            advance_to(done);
+        }
+        if rules.is_empty() {
+            stage.progress.advance(units);
         }
         for name in self.columns.keys().filter(|name| by_person(name)) {
             self.slots.put(name, Content::Empty);

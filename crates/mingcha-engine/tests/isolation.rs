@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use mingcha_engine::{RunOptions, RunReport, Silent, check_sql};
 use mingcha_intake::{MemoryTables, Tables};
 use mingcha_rules::{Library, OutcomeKind, Sources};
@@ -148,4 +149,35 @@ fn a_matter_that_is_absent_is_not_one_that_is_empty() {
     let report = run(&library, &[&base, &with_home]);
     assert_eq!(report.findings.len(), 2, "an absent value is not an empty one");
     assert_ne!(report.findings[0].finding_id, report.findings[1].finding_id);
+}
+
+#[test]
+fn groups_are_judged_whole_however_many_there_are() {
+    // Each applicant stands in the first half of the rows and in the second: their groups begin early and end late.
+    let sql = "SELECT c.applicant_id, c.src, c.funeral_home AS home FROM cremations c";
+    let library = library(&[rule("PEN-96", sql, BY_APPLICANT, "count(DISTINCT home)")]);
+    let applicant = |n: u16| {
+        let born = NaiveDate::from_ymd_opt(1950 + i32::from(n / 1000), 1, 1).unwrap();
+        mingcha_intake::identity::make("880101", born, n)
+    };
+    let dead = number(1);
+    let applicants: Vec<String> = (0..5_000).map(applicant).collect();
+    let row = |home: &'static str| {
+        let dead = dead.as_str();
+        applicants.iter().map(move |id| {
+            [
+                ("id_number", dead),
+                ("cremation_date", "2026-01-01"),
+                ("applicant_id", id.as_str()),
+                ("funeral_home", home),
+            ]
+        })
+    };
+    let rows: Vec<_> = row("a").chain(row("b")).collect();
+    let rows: Vec<&[(&str, &str)]> = rows.iter().map(|r| r.as_slice()).collect();
+    let report = run(&library, &rows);
+    assert_eq!(report.findings.len(), applicants.len());
+    for finding in &report.findings {
+        assert_eq!((finding.measures["n"].as_str(), finding.candidates), ("2", 2), "{}", finding.subject_id);
+    }
 }

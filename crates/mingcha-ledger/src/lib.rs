@@ -16,4 +16,4 @@ pub use explain::{Explanation, FindingExplanation, Style, explain_finding, expla
 pub use export::{Catalogue, Encoding, ExportOptions, Exported, Format, export};
 pub use mask::{Masker, Profile};
 pub use record::{Counts, InputFile, Manifest, ManifestRule, RunRecord, Seal};
-pub use run::{RunFolder, RunWriter};
+pub use run::{RunFolder, RunWriter, parts_folder, sweep};

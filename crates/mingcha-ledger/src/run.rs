@@ -67,10 +67,7 @@ impl RunWriter {
             .in_file(out.display())
             .with_help("换一个输出位置，或自行移走原有内容", "choose another place, or move what is there yourself"));
         }
-        let parent = match out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
+        let parent = parent_of(out);
         fs::create_dir_all(&parent)
             .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
         let aside = new_sibling(&parent, &name.to_string_lossy(), "partial")
@@ -305,6 +302,45 @@ impl RunFolder {
     /// `MC806` where the file cannot be read.
     pub fn outcomes(&self) -> Result<Vec<Outcome>, Diagnostic> {
         table::read(&self.path.join(RULES), None)
+    }
+}
+
+/// Where the results of finished parts are kept while the run at `out` is not complete: beside it, hidden. Nothing is
+/// made.
+pub fn parts_folder(out: &Path) -> PathBuf {
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    parent_of(out).join(format!(".{name}.parts"))
+}
+
+/// Takes away what killed runs into `out` had begun to write. Only for who knows that no other run into `out` is going
+/// on.
+///
+/// # Errors
+/// `MC801` where the disk refuses.
+pub fn sweep(out: &Path) -> Result<(), Diagnostic> {
+    let parent = parent_of(out);
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let begun = format!(".{name}.partial-");
+    let failed = |path: &Path, e: &io::Error| {
+        fault::disk("MC801", ("清理未完成的结果", "take away what was not finished"), path, e)
+    };
+    let entries = match fs::read_dir(&parent) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|e| failed(&parent, &e))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(|e| failed(&parent, &e))?;
+        if entry.file_name().to_string_lossy().starts_with(&begun) {
+            fs::remove_dir_all(entry.path()).map_err(|e| failed(&entry.path(), &e))?;
+        }
+    }
+    Ok(())
+}
+
+fn parent_of(out: &Path) -> PathBuf {
+    match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 

@@ -122,6 +122,7 @@ impl Stages<'_> {
             power: &self.args.power,
             plain_plans: false,
             since: None,
+            parts: None,
         };
         let (outcomes, manifest) = job.run(self.context, &Arc::new(store), self.bars, &mut writer)?;
         writer.commit().map_err(unwritable)?;

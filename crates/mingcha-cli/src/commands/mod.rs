@@ -18,6 +18,8 @@ mod synth;
 mod test;
 mod verify;
 
+pub(crate) use run::resumed;
+
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};

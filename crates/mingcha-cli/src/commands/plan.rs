@@ -26,9 +26,16 @@ pub(super) fn run(context: &Context, args: &Plan) -> Outcome {
     let faults = shelf.faults_of(&only);
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, std::env::temp_dir(), &bars)?;
-    let options =
-        Job { shelf: &shelf, as_of, only, power: &scope.power, plain_plans: scope.plain_plans, since: None }
-            .options(context)?;
+    let options = Job {
+        shelf: &shelf,
+        as_of,
+        only,
+        power: &scope.power,
+        plain_plans: scope.plain_plans,
+        since: None,
+        parts: None,
+    }
+    .options(context)?;
     let tables: Arc<dyn Tables> = Arc::<Store>::clone(&source.store);
     let planned = mingcha_engine::plan(&tables, &shelf.library, &options)
         .map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;

@@ -1,12 +1,13 @@
 //! `mingcha run`: the rules over a store (or over extracts, through a temporary store), into a run folder.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use mingcha_engine::{Carried, RunEnd, RunOptions, Sink};
+use mingcha_engine::{Carried, PartsFolder, RunEnd, RunOptions, Sink};
 use mingcha_intake::{Store, Tables};
 use mingcha_ledger::{Counts, InputFile, Manifest, RunFolder, RunRecord, RunWriter};
 use mingcha_rules::diagnostic::Diagnostic;
@@ -36,8 +37,10 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let only = shelf.only(&scope.only)?.unwrap_or_default();
     let faults = shelf.faults_of(&only);
     let _lock = Lock::take(&out)?;
+    mingcha_ledger::sweep(&out).map_err(unwritable)?;
     // Asked before the work, so that a place that cannot be used is known at once.
     let mut writer = RunWriter::create(&out).map_err(unwritable)?;
+    let parts = mingcha_ledger::parts_folder(&out);
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, beside(&out), &bars)?;
     let earlier =
@@ -50,11 +53,16 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
         power: &scope.power,
         plain_plans: scope.plain_plans,
         since: earlier.as_ref(),
+        parts: Some(Parts { folder: &parts, resume: args.resume }),
     };
-    let (end, manifest) = job.run(context, &source.store, &bars, &mut writer)?;
-    let outcomes = end.outcomes;
-    context.interrupt.check()?;
+    let (end, manifest) = job
+        .run(context, &source.store, &bars, &mut writer)
+        .and_then(|done| context.interrupt.check().map(|()| done))
+        .map_err(|failure| resumable(failure, &parts))?;
     writer.commit().map_err(unwritable)?;
+    // From here on the run is complete; what cannot be taken away now is taken away by the next run.
+    let _ = fs::remove_dir_all(&parts);
+    let outcomes = end.outcomes;
     let exit = ending(&outcomes, &manifest.counts, fail_on);
     let format = scope.shape.format;
     show(
@@ -63,6 +71,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
             faults: &faults,
             outcomes: &outcomes,
             carried: &end.carried,
+            resumed: end.resumed,
             manifest: &manifest,
             out: &out,
             exit,
@@ -70,6 +79,20 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
         },
     );
     Ok(exit)
+}
+
+/// A failure that left finished parts behind says how to go on.
+fn resumable(mut failure: Failure, parts: &Path) -> Failure {
+    if failure.exit == Exit::Interrupted && parts.exists() {
+        let said = |d: Diagnostic| {
+            d.with_help(
+                "加 --resume 再次运行，可从已完成的部分接着算",
+                "run again with --resume to go on from the parts that were finished",
+            )
+        };
+        failure.diagnostics = failure.diagnostics.into_iter().map(said).collect();
+    }
+    failure
 }
 
 pub(super) fn unwritable(fault: Diagnostic) -> Failure {
@@ -160,6 +183,15 @@ pub(super) struct Job<'a> {
     pub(super) plain_plans: bool,
     /// The run to build upon.
     pub(super) since: Option<&'a Earlier>,
+    /// Where finished parts are kept; absent: in memory.
+    pub(super) parts: Option<Parts<'a>>,
+}
+
+/// Where finished parts are kept, and whether those of an interrupted run are used.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) resume: bool,
 }
 
 impl Job<'_> {
@@ -183,7 +215,12 @@ impl Job<'_> {
         writer: &mut RunWriter,
     ) -> Result<(RunEnd, Manifest), Failure> {
         let parameters = self.parameters(context)?;
-        let options = self.options(context)?;
+        let mut options = self.options(context)?;
+        options.parts = self.parts.map(|parts| PartsFolder {
+            folder: parts.folder.to_path_buf(),
+            tables: store.digest().to_owned(),
+            resume: parts.resume,
+        });
         let environment = BTreeMap::from([
             ("threads".to_owned(), options.threads.to_string()),
             ("memory".to_owned(), options.memory.map_or_else(String::new, |m| m.to_string())),
@@ -208,6 +245,7 @@ impl Job<'_> {
         let library = &self.shelf.library;
         let result = mingcha_engine::run_since(&tables, library, &options, bars, lent.as_ref(), &mut kept);
         bars.clear();
+        context.screen.diagnostics(&bars.remarks());
         context.interrupt.check()?;
         let mut end = result.map_err(|diagnostics| Failure { exit: Exit::Internal, diagnostics })?;
         if let Some(why) = nothing {
@@ -216,6 +254,9 @@ impl Job<'_> {
         }
         if let Some(earlier) = self.since {
             writer.note(since::environment(earlier.run_id(), &end.carried));
+        }
+        if let Some((done, of)) = end.resumed {
+            writer.note(BTreeMap::from([("resumed".to_owned(), format!("{done} of {of} parts"))]));
         }
         let manifest = writer.finish(&end.outcomes, &now()).map_err(unwritable)?;
         Ok((end, manifest))
@@ -343,6 +384,8 @@ struct Shown<'a> {
     faults: &'a [Diagnostic],
     outcomes: &'a [mingcha_rules::Outcome],
     carried: &'a BTreeMap<String, Carried>,
+    /// Parts that an interrupted run had finished, and all parts.
+    resumed: Option<(usize, usize)>,
     manifest: &'a Manifest,
     out: &'a Path,
     exit: Exit,
@@ -353,8 +396,12 @@ fn show(context: &Context, shown: &Shown<'_>) {
     let screen = &context.screen;
     let (counts, out) = (&shown.manifest.counts, shown.out.display());
     if shown.format == Format::Json {
-        screen.json(&json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
-            "counts": counts, "rules": shown.outcomes}));
+        let mut value = json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
+            "counts": counts, "rules": shown.outcomes});
+        if let Some((parts, of)) = shown.resumed {
+            value["resumed"] = json!({"parts": parts, "of": of});
+        }
+        screen.json(&value);
         return;
     }
     screen.diagnostics(shown.faults);
@@ -363,12 +410,23 @@ fn show(context: &Context, shown: &Shown<'_>) {
     if !shown.carried.is_empty() {
         since::lines(screen.lang, shown.carried).iter().for_each(|line| screen.line(line));
     }
+    if let Some((parts, of)) = shown.resumed {
+        screen.line(resumed(screen.lang, parts, of));
+    }
     screen.line(totals(screen.lang, counts.findings, counts.amount_fen));
     screen.line("");
     screen.line(screen.say(
         &format!("结果：{out}\n下一步：mingcha findings list --run {out}\n        mingcha export --run {out} --out DIR"),
         &format!("written to: {out}\nnext: mingcha findings list --run {out}\n      mingcha export --run {out} --out DIR"),
     ));
+}
+
+/// Said when a run begins, and once more when it has ended.
+pub(crate) fn resumed(lang: Lang, parts: usize, of: usize) -> String {
+    match lang {
+        Lang::Zh => format!("接着上次中断的运行：{of} 个部分中 {parts} 个已完成"),
+        Lang::En => format!("resumed: {parts} of {of} parts were done already"),
+    }
 }
 
 fn totals(lang: Lang, findings: u64, fen: i64) -> String {

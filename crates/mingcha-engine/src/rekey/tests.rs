@@ -177,6 +177,7 @@ fn cut(catalog: &Catalog, text: &str, tables: &Arc<dyn Tables>, room: Option<u64
             spill_dir: None,
             workers: 2,
             cancelled: &|| false,
+            read: &|_| {},
         };
         let dealt = Dealt::new(tables, &deal).unwrap().unwrap();
         let mut made = Vec::new();
