@@ -71,9 +71,12 @@ pub(crate) fn rewrite_by_key(
     Ok(if is_sane(&rewritten, config) { rewritten } else { Arc::clone(plan) })
 }
 
+/// What stands for an operator; `None`: it stays.
+type Replaced = Result<Option<Arc<dyn ExecutionPlan>>>;
+
 fn bottom_up(
     plan: &Arc<dyn ExecutionPlan>,
-    replace: &dyn Fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+    replace: &dyn Fn(&Arc<dyn ExecutionPlan>) -> Replaced,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let children = plan.children().into_iter().map(|c| bottom_up(c, replace)).collect::<Result<Vec<_>>>()?;
     let plan =
