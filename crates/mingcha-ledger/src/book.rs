@@ -55,7 +55,7 @@ pub struct Book {
 }
 
 /// Which leads are meant. Empty lists and absent values do not narrow.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Finding ids, or beginnings of them (six digits and more).
     pub ids: Vec<String>,
@@ -166,7 +166,7 @@ impl Book {
     pub fn open(path: &Path, by: By<'_>) -> Result<Self, Diagnostic> {
         std::fs::create_dir_all(seal::parent(path))
             .map_err(|e| fault::disk("MC840", ("创建文件夹", "create the folder"), seal::parent(path), &e))?;
-        let lock = Lock::take(path, by.who, Duration::from_millis(300))?;
+        let lock = Lock::take(path, by.who, Duration::from_secs(2))?;
         if !path.exists() {
             Self::make(path, by)?;
         }
@@ -178,12 +178,11 @@ impl Book {
             backup = Some(schema::migrate(path, found, by)?);
             conn = schema::writer(path)?;
         }
-        schema::check_seal(&conn, path)?;
-        let book = Self { conn, path: path.to_path_buf(), lock: Some(lock), backup };
-        if seal::beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
-            schema::settle(&book.conn, path)?;
+        let sealed = schema::check_seal(&conn, path)?;
+        if !sealed || seal::beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+            schema::settle(&conn, path)?;
         }
-        Ok(book)
+        Ok(Self { conn, path: path.to_path_buf(), lock: Some(lock), backup })
     }
 
     /// Opens the ledger at `path` for reading, also while somebody writes: what is read is one state throughout.
@@ -226,7 +225,9 @@ impl Book {
         schema::build(&mut conn, version, by.at).map_err(|e| broken(path, e))?;
         let tx = conn.transaction().map_err(|e| broken(path, e))?;
         let (mut secret, mut name) = ([0_u8; 32], [0_u8; 8]);
-        getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut name)).map_err(|e| broken(path, e))?;
+        getrandom::fill(&mut secret)
+            .and_then(|()| getrandom::fill(&mut name))
+            .map_err(|e| broken(path, e))?;
         for (key, value) in [("name", hex(&name)), ("secret", hex(&secret))] {
             tx.execute("INSERT INTO ledger VALUES (?1, ?2)", [key, &value]).map_err(|e| broken(path, e))?;
         }
@@ -288,6 +289,8 @@ impl Book {
     }
 
     /// Takes a step for every lead that `which` names: for all of them or for none. Returns them as they then stand.
+    /// Without ids, those are meant for whom the step is next: a filter assigns what is new and open, and clears what
+    /// can be cleared.
     ///
     /// # Errors
     /// `MC852` where the step may not be taken there, `MC853` where something it needs is missing, `MC854` where
@@ -299,7 +302,15 @@ impl Book {
         policy: &Policy,
         by: By<'_>,
     ) -> Result<Vec<Lead>, Diagnostic> {
-        let chosen = self.leads(which, policy, by.day())?;
+        let mut chosen = self.leads(which, policy, by.day())?;
+        if which.ids.is_empty() {
+            let first = matches!(action, Action::Assign { .. }) && which.stages.is_empty();
+            chosen.retain(|listed| {
+                let lead = &listed.lead;
+                let fresh = lead.stage == Stage::New && lead.is_open() && listed.waiver.is_none();
+                action.leads_to(lead.stage, lead.presence).is_some() && (!first || fresh)
+            });
+        }
         if chosen.is_empty() {
             return Err(nothing_meant());
         }
@@ -340,9 +351,8 @@ impl Book {
         let sql = "SELECT assignee, count(*) FROM leads WHERE stage IN ('assigned', 'checked') AND assignee IS NOT NULL GROUP BY 1";
         let read = || -> rusqlite::Result<BTreeMap<String, u64>> {
             let mut statement = self.conn.prepare(sql)?;
-            let rows = statement.query_map([], |row| {
-                Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
-            })?;
+            let rows = statement
+                .query_map([], |row| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0))))?;
             rows.collect()
         };
         read().map_err(|e| broken(&self.path, e))
@@ -378,7 +388,8 @@ impl Book {
     /// `MC504` where there is no such waiver, or it was taken back before.
     pub fn revoke(&mut self, id: &str, by: By<'_>) -> Result<(), Diagnostic> {
         let found = entries::<Waiver>(&self.conn, &self.path, Register::Waivers, "key = ?1", &[id])?;
-        let Some((key, waiver, old)) = found.into_iter().find(|(_, waiver, _)| waiver.revoked.is_none()) else {
+        let Some((key, waiver, old)) = found.into_iter().find(|(_, waiver, _)| waiver.revoked.is_none())
+        else {
             return Err(Diagnostic::error(
                 "MC504",
                 "没有这个编号的有效豁免",
@@ -450,14 +461,10 @@ impl Book {
                 _ if lead.presence == Presence::Live => Some(Mark::Continuing),
                 _ => None,
             };
-            let waiver = waivers.iter().find(|(_, waiver, _)| waiver.covers(&lead)).map(|(id, ..)| id.clone());
-            let listed = Listed {
-                due: policy.due(&lead),
-                light: policy.light(&lead, today),
-                tonight,
-                waiver,
-                lead,
-            };
+            let waiver =
+                waivers.iter().find(|(_, waiver, _)| waiver.covers(&lead)).map(|(id, ..)| id.clone());
+            let listed =
+                Listed { due: policy.due(&lead), light: policy.light(&lead, today), tonight, waiver, lead };
             let wanted = (which.marks.is_empty() || listed.tonight.is_some_and(|m| which.marks.contains(&m)))
                 && (which.lights.is_empty() || listed.light.is_some_and(|l| which.lights.contains(&l)))
                 && (!which.open || (listed.lead.is_open() && listed.waiver.is_none()))
@@ -519,7 +526,7 @@ impl Book {
             };
             found = read().map_err(|e| broken(&self.path, e))?;
         }
-        if found.is_empty() && id.len() == 32 {
+        if found.is_empty() && looks_like_id {
             found.extend(self.by_alias(&id)?);
         }
         match found.len() {
@@ -600,7 +607,8 @@ impl Book {
     /// # Errors
     /// `MC859` where the number is taken, `MC855` where a lead is not in the ledger.
     pub fn hand_out(&mut self, handout: &Handout, by: By<'_>) -> Result<(), Diagnostic> {
-        let taken = entries::<Handout>(&self.conn, &self.path, Register::Handouts, "key = ?1", &[&handout.id])?;
+        let taken =
+            entries::<Handout>(&self.conn, &self.path, Register::Handouts, "key = ?1", &[&handout.id])?;
         if !taken.is_empty() {
             return Err(Diagnostic::error(
                 "MC859",
@@ -683,7 +691,7 @@ impl Book {
         Ok(alias(&self.secret()?, finding_id))
     }
 
-    /// The lead that a masked list calls `alias`.
+    /// The lead that a masked list calls `wanted`; the first digits will do.
     ///
     /// # Errors
     /// `MC842` where the database refuses.
@@ -694,7 +702,7 @@ impl Book {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let key: String = row.get(0)?;
-                if alias(&secret, &key) == wanted {
+                if alias(&secret, &key).starts_with(wanted) {
                     return Ok(Some(key));
                 }
             }

@@ -10,24 +10,28 @@ use mingcha_rules::finding::Finding;
 use mingcha_rules::text::Lang;
 use serde_json::json;
 
-use super::{Context, export};
+use super::{Context, export, leads, ledger};
 use crate::args::{Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, Packs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
 use crate::render::{Table, count, many, yuan};
 
 /// Digits of a finding id that lists show; enough to name one.
-const SHOWN_DIGITS: usize = 12;
+pub(super) const SHOWN_DIGITS: usize = 12;
 
 pub(super) fn run(context: &Context, args: &Findings) -> Outcome {
     match &args.verb {
         FindingsVerb::List(args) => list(context, args),
         FindingsVerb::Show(args) => show(context, args),
         FindingsVerb::Explain(args) => explain(context, args),
+        step => leads::act(context, step),
     }
 }
 
 fn list(context: &Context, args: &FindingsList) -> Outcome {
+    if let Some(path) = ledger::instead_of_run(context, &args.from, &args.desk) {
+        return leads::list(context, args, &path);
+    }
     let run = export::open(context, &args.from)?;
     let shelf = Shelf::open(context, &Packs { rules: None, datasets: None });
     let profile = export::profile(context, &args.from);
@@ -126,6 +130,9 @@ fn counts(context: &Context, findings: &[Finding], format: Format) {
 }
 
 fn show(context: &Context, args: &FindingsShow) -> Outcome {
+    if let Some(path) = ledger::instead_of_run(context, &args.from, &args.desk) {
+        return leads::show(context, args, &path);
+    }
     let run = export::open(context, &args.from)?;
     let finding = named(&run, &args.id)?.ok_or_else(|| nothing(&args.id))?;
     about_finding(
@@ -146,10 +153,10 @@ fn explain(context: &Context, args: &FindingsExplain) -> Outcome {
 }
 
 /// What the verbs that explain have in common.
-struct Asked<'a> {
-    from: &'a crate::args::FromRun,
-    packs: &'a Packs,
-    format: Format,
+pub(super) struct Asked<'a> {
+    pub(super) from: &'a crate::args::FromRun,
+    pub(super) packs: &'a Packs,
+    pub(super) format: Format,
 }
 
 /// The finding whose id begins with `id`, if `id` looks like one. Two of them are wrong usage.
@@ -171,7 +178,12 @@ fn named(run: &RunFolder, id: &str) -> Result<Option<Finding>, Failure> {
     Ok(found.pop())
 }
 
-fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &Asked<'_>) -> Outcome {
+pub(super) fn about_finding(
+    context: &Context,
+    run: &RunFolder,
+    finding_id: &str,
+    asked: &Asked<'_>,
+) -> Outcome {
     let shelf = Shelf::open(context, asked.packs);
     let profile = cases_only(context, asked)?;
     let contracts = &shelf.library.contracts;

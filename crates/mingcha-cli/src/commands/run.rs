@@ -17,7 +17,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::since::{self, Earlier, Parameters};
-use super::{Context, prepare};
+use super::{Context, ledger, prepare};
 use crate::args::{Format, Power, Run, Scope, SeverityArg};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
@@ -36,6 +36,8 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let only = shelf.only(&scope.only)?.unwrap_or_default();
     let faults = shelf.faults_of(&only);
     let _lock = Lock::take(&out)?;
+    // A ledger that cannot be written must be known before the night, not after it.
+    let desk = ledger::Desk::asked(context, &args.desk, &shelf)?;
     // Asked before the work, so that a place that cannot be used is known at once.
     let mut writer = RunWriter::create(&out).map_err(unwritable)?;
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
@@ -55,6 +57,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let outcomes = end.outcomes;
     context.interrupt.check()?;
     writer.commit().map_err(unwritable)?;
+    let night = desk.map(|desk| desk.absorb(&out)).transpose()?;
     let exit = ending(&outcomes, &manifest.counts, fail_on);
     let format = scope.shape.format;
     show(
@@ -65,6 +68,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
             carried: &end.carried,
             manifest: &manifest,
             out: &out,
+            night: night.as_ref(),
             exit,
             format,
         },
@@ -302,12 +306,12 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The only use of the clock: when a run began and ended, for its manifest.
+/// The only use of the clock: when a run began and ended, for its manifest, and when somebody wrote into the ledger.
 #[expect(
     clippy::disallowed_methods,
     reason = "the rim: what a manifest says of the run itself, and no rule sees"
 )]
-fn now() -> String {
+pub(super) fn now() -> String {
     DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -345,6 +349,7 @@ struct Shown<'a> {
     carried: &'a BTreeMap<String, Carried>,
     manifest: &'a Manifest,
     out: &'a Path,
+    night: Option<&'a ledger::Absorbed>,
     exit: Exit,
     format: Format,
 }
@@ -354,7 +359,7 @@ fn show(context: &Context, shown: &Shown<'_>) {
     let (counts, out) = (&shown.manifest.counts, shown.out.display());
     if shown.format == Format::Json {
         screen.json(&json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
-            "counts": counts, "rules": shown.outcomes}));
+            "counts": counts, "rules": shown.outcomes, "night": shown.night.map(|n| &n.night)}));
         return;
     }
     screen.diagnostics(shown.faults);
@@ -364,6 +369,9 @@ fn show(context: &Context, shown: &Shown<'_>) {
         since::lines(screen.lang, shown.carried).iter().for_each(|line| screen.line(line));
     }
     screen.line(totals(screen.lang, counts.findings, counts.amount_fen));
+    if let Some(night) = shown.night {
+        ledger::lines(context, night).iter().for_each(|line| screen.line(line));
+    }
     screen.line("");
     screen.line(screen.say(
         &format!("结果：{out}\n下一步：mingcha findings list --run {out}\n        mingcha export --run {out} --out DIR"),

@@ -169,7 +169,11 @@ impl Action {
         match self {
             Self::Assign { .. } | Self::Confirm { .. } => Value::Null,
             Self::Note { text } | Self::Check { text, .. } | Self::Close { text } | Self::Reopen { text } => {
-                if text.is_empty() { Value::Null } else { json!({"text": text}) }
+                if text.is_empty() {
+                    Value::Null
+                } else {
+                    json!({"text": text})
+                }
             }
             Self::Clear { reason, text } => json!({"reason": reason, "text": text}),
             Self::Transfer { to, document } => json!({"to": to, "document": document}),

@@ -61,5 +61,8 @@ fn taken(path: &Path, holder: &str) -> Diagnostic {
         format!("needed the ledger for itself, but it is held by: {holder}"),
     )
     .in_file(path.display())
-    .with_help("等它结束后重试；查看线索不受影响", "try again when it has finished; reading goes on meanwhile")
+    .with_help(
+        "等它结束后重试；查看线索不受影响",
+        "try again when it has finished; reading goes on meanwhile",
+    )
 }

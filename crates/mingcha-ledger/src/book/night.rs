@@ -141,7 +141,8 @@ impl Dusk<'_> {
             }
             let was = known.get(&rule.rule_id);
             let last = was.and_then(|(was, _)| self.nights.iter().find(|n| n.night == was.last_run));
-            let mut watch = Watch { dusk: self, rule: &rule.rule_id, hash: &rule.rule_hash, last, waivers: &waivers };
+            let mut watch =
+                Watch { dusk: self, rule: &rule.rule_id, hash: &rule.rule_hash, last, waivers: &waivers };
             watch.keep(&mut night, pen)?;
             let now = KnownRule {
                 last_run: night.night.clone(),
@@ -273,7 +274,8 @@ impl Watch<'_> {
         }
         let rows = self.earlier_rows();
         for (id, (was, body)) in leads {
-            let was_there = |dataset: &&String| self.last.is_some_and(|last| last.datasets.contains(*dataset));
+            let was_there =
+                |dataset: &&String| self.last.is_some_and(|last| last.datasets.contains(*dataset));
             let absent = was.evidence.keys().filter(was_there).any(|d| !night.datasets.contains(d));
             if absent {
                 night.held_over += 1;
@@ -294,7 +296,8 @@ impl Watch<'_> {
                 _ => ("resolved", Mark::Resolved),
             };
             let why = json!({"because": because});
-            let now = Lead { presence, gone_because: Some(because), mark, marked_in: night.night.clone(), ..was };
+            let now =
+                Lead { presence, gone_because: Some(because), mark, marked_in: night.night.clone(), ..was };
             self.count(night, &now, mark);
             self.write(pen, night, (what, Some(&body), &now, why))?;
         }
@@ -349,10 +352,8 @@ impl Watch<'_> {
 
 /// All nights, in order.
 pub(super) fn all(conn: &Connection, path: &Path) -> Result<Vec<Night>, Diagnostic> {
-    let mut nights: Vec<Night> = entries(conn, path, Register::Runs, "1 = 1", &[])?
-        .into_iter()
-        .map(|(_, night, _)| night)
-        .collect();
+    let mut nights: Vec<Night> =
+        entries(conn, path, Register::Runs, "1 = 1", &[])?.into_iter().map(|(_, night, _)| night).collect();
     nights.sort_by_key(|night| night.number);
     Ok(nights)
 }

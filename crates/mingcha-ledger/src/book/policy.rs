@@ -144,7 +144,8 @@ impl Policy {
     pub(super) fn may_not_check(&self, name: &str, lead: &Lead) -> Option<Conflict> {
         let at_home = |person: &Investigator| {
             let (Some(home), Some(area)) = (&person.home, &lead.area_code) else { return false };
-            same_person(&person.name, name) && (area.starts_with(home.as_str()) || home.starts_with(area.as_str()))
+            same_person(&person.name, name)
+                && (area.starts_with(home.as_str()) || home.starts_with(area.as_str()))
         };
         if self.away_from_home && self.people.iter().any(at_home) {
             return Some(Conflict::AtHome);
@@ -156,9 +157,8 @@ impl Policy {
     pub(super) fn nearest(&self, lead: &Lead, load: &BTreeMap<String, u64>) -> Option<String> {
         let area = lead.area_code.as_deref()?;
         let fits = |p: &&Investigator| self.may_not_check(&p.name, lead).is_none();
-        let best = |p: &Investigator| {
-            p.areas.iter().filter(|a| area.starts_with(a.as_str())).map(String::len).max()
-        };
+        let best =
+            |p: &Investigator| p.areas.iter().filter(|a| area.starts_with(a.as_str())).map(String::len).max();
         let candidates = self.people.iter().filter(fits).filter_map(|p| Some((best(p)?, p)));
         candidates
             .min_by_key(|(depth, p)| {

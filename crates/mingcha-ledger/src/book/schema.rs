@@ -53,9 +53,8 @@ pub(super) fn build(conn: &mut Connection, version: i64, at: &str) -> Result<(),
 
 /// Opens for writing. The caller holds the lock.
 pub(super) fn writer(path: &Path) -> Result<Connection, Diagnostic> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|e| broken(path, e))?;
     let set = || -> rusqlite::Result<()> {
         conn.busy_timeout(Duration::from_secs(5))?;
@@ -135,15 +134,16 @@ pub(super) fn settle(conn: &Connection, path: &Path) -> Result<(), Diagnostic> {
     Seal::of(path, seq, &head)?.write(path)
 }
 
-/// What a writer has to know before it adds to what is there: that it is what the last writer left.
-pub(super) fn check_seal(conn: &Connection, path: &Path) -> Result<(), Diagnostic> {
+/// What a writer has to know before it adds to what is there: that it is what the last writer left. `false` where that
+/// one was interrupted before it could seal it.
+pub(super) fn check_seal(conn: &Connection, path: &Path) -> Result<bool, Diagnostic> {
     let Some(seal) = Seal::read(path)? else { return Err(unsealed(path)) };
     match seal.fits(path)? {
-        Fit::Whole => Ok(()),
+        Fit::Whole => Ok(true),
         // The last writer died while the log went into the file: then the chain has to prove it.
         Fit::Differs(..) if interrupted(conn, path, &seal)? => {
             let faults = super::verify::logical(conn, path);
-            faults.into_iter().next().map_or(Ok(()), Err)
+            faults.into_iter().next().map_or(Ok(false), Err)
         }
         Fit::Differs(from, to) => Err(differs(path, from, to)),
     }

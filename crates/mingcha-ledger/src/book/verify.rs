@@ -53,7 +53,9 @@ pub(super) fn verify(path: &Path, earlier_head: Option<&str>) -> Proof {
     };
     let interrupted = seal.as_ref().is_some_and(|s| schema::interrupted(&conn, path, s).unwrap_or(false));
     match fit {
-        Some(Ok(Fit::Differs(from, to))) if !interrupted => proof.faults.push(schema::differs(path, from, to)),
+        Some(Ok(Fit::Differs(from, to))) if !interrupted => {
+            proof.faults.push(schema::differs(path, from, to))
+        }
         Some(Ok(Fit::Differs(..))) => proof.remarks.push(unfinished(path)),
         Some(Err(fault)) => proof.faults.push(fault),
         Some(Ok(Fit::Whole)) | None => {}
@@ -160,13 +162,16 @@ fn layout(conn: &Connection, path: &Path) -> Result<Vec<Diagnostic>, Diagnostic>
     // The database's own, there or not as it pleases.
     let ours = |(_, name): &(String, String)| !name.starts_with("sqlite_");
     should.retain(|key, _| ours(key));
-    let mut names: Vec<&(String, String)> = should.iter().filter(|(k, sql)| is.get(k) != Some(sql)).map(|(k, _)| k).collect();
+    let mut names: Vec<&(String, String)> =
+        should.iter().filter(|(k, sql)| is.get(k) != Some(sql)).map(|(k, _)| k).collect();
     names.extend(is.keys().filter(|key| ours(key) && !should.contains_key(*key)));
     let fault = |(kind, name): &(String, String)| {
         Diagnostic::error(
             "MC850",
             format!("台账的结构应与建立时一致，实际 {kind} `{name}` 不同、多出或缺少"),
-            format!("wanted the layout as it was made, but the {kind} `{name}` differs, is missing or was added"),
+            format!(
+                "wanted the layout as it was made, but the {kind} `{name}` differs, is missing or was added"
+            ),
         )
         .in_file(path.display())
     };
@@ -286,10 +291,9 @@ fn registers(
 }
 
 fn fault(path: &Path, code: &str, zh: String, en: String) -> Diagnostic {
-    Diagnostic::error(code, zh, en).in_file(path.display()).with_help(
-        "从备份恢复，并查明是谁改动的",
-        "restore a backup, and find out who changed it",
-    )
+    Diagnostic::error(code, zh, en)
+        .in_file(path.display())
+        .with_help("从备份恢复，并查明是谁改动的", "restore a backup, and find out who changed it")
 }
 
 fn changed(path: &Path, e: &Stored) -> Diagnostic {

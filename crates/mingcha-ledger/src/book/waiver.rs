@@ -97,7 +97,10 @@ impl Waiver {
                 "豁免的批准人应与申请人不同，实际相同",
                 "wanted an approver other than the requester, got the same person",
             )
-            .with_help("请另一人批准，用 `--approver` 写明", "have somebody else approve and name them with `--approver`"));
+            .with_help(
+                "请另一人批准，用 `--approver` 写明",
+                "have somebody else approve and name them with `--approver`",
+            ));
         }
         if self.rule.is_none() && self.subject.is_none() {
             return Err(Diagnostic::error(
@@ -107,7 +110,8 @@ impl Waiver {
             )
             .with_help("加上 `--rule` 或 `--subject`", "add `--rule` or `--subject`"));
         }
-        let days = [Some(&self.from), Some(&self.expires), self.period_from.as_ref(), self.period_to.as_ref()];
+        let days =
+            [Some(&self.from), Some(&self.expires), self.period_from.as_ref(), self.period_to.as_ref()];
         if let Some(day) = days.into_iter().flatten().find(|day| parse(day).is_none()) {
             return Err(Diagnostic::error(
                 "MC503",
@@ -134,7 +138,8 @@ impl Waiver {
 
     /// Whether `lead` is in its scope.
     pub(super) fn covers(&self, lead: &Lead) -> bool {
-        let begins = |area: &String| lead.area_code.as_ref().is_some_and(|code| code.starts_with(area.as_str()));
+        let begins =
+            |area: &String| lead.area_code.as_ref().is_some_and(|code| code.starts_with(area.as_str()));
         let ends = lead.period_to.as_ref().or(lead.period_from.as_ref());
         let starts = lead.period_from.as_ref().or(lead.period_to.as_ref());
         self.rule.as_ref().is_none_or(|rule| *rule == lead.rule_id)

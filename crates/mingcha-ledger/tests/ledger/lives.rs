@@ -203,7 +203,11 @@ fn nobody_confirms_what_they_paid_out_or_a_rule_that_they_wrote() {
         let confirm = Action::Confirm { verification: check(verifier, Some("2026-17")) };
         let actor = mingcha_ledger::book::By { who, at: "2026-11-01" };
         let told = book.act(&of(&id), &confirm, &policy, actor);
-        assert_eq!(told.as_ref().err().map(|f| f.code.as_str()), refused.then_some("MC854"), "{who}/{verifier}");
+        assert_eq!(
+            told.as_ref().err().map(|f| f.code.as_str()),
+            refused.then_some("MC854"),
+            "{who}/{verifier}"
+        );
     }
 }
 
@@ -220,9 +224,10 @@ fn leads_go_to_those_who_work_there_and_never_home() {
         person("near a", &["880102"], None),
         person("near b", &["880102"], Some("880102001")),
     ];
-    let all: Vec<_> = findings(20).into_iter().filter(|f| f.area_code.as_deref() == Some("880102001")).collect();
+    let all: Vec<_> =
+        findings(20).into_iter().filter(|f| f.area_code.as_deref() == Some("880102001")).collect();
     desk.absorb(&Tonight::new("2026-11-01", all));
-    let everything = Filter::default();
+    let everything = Filter { stages: vec![Stage::New, Stage::Assigned], ..Filter::default() };
     let mut book = desk.open();
     let given = book.act(&everything, &Action::Assign { to: None }, &desk.policy, by("2026-11-01")).unwrap();
     let of = |name: &str| given.iter().filter(|l| l.assignee.as_deref() == Some(name)).count();
@@ -235,7 +240,7 @@ fn leads_go_to_those_who_work_there_and_never_home() {
     assert_eq!(book.act(&everything, &home, &strict, by("2026-11-01")).unwrap_err().code, "MC854");
     strict.people.clear();
     let nobody = book.act(&everything, &Action::Assign { to: None }, &strict, by("2026-11-01"));
-    assert_eq!(nobody.unwrap_err().code, "MC853");
+    assert_eq!(nobody.unwrap_err().code, "MC857");
 }
 
 #[test]
@@ -247,15 +252,26 @@ fn many_leads_move_together_or_not_at_all() {
     let moved = book.act(&area, &actions()[0], &desk.policy, by("2026-11-01")).unwrap();
     assert_eq!(moved.len(), 6);
     let before = book.fingerprint().unwrap();
-    // Half of them are not assigned: none is cleared.
-    assert_eq!(book.act(&Filter::default(), &actions()[4], &desk.policy, by("2026-11-01")).unwrap_err().code, "MC852");
+    // One of two is not assigned: none is cleared.
+    let (assigned, fresh) = ("00000000000000000000000000001000", "00000000000000000000000000001001");
+    let two = Filter { ids: vec![assigned.to_owned(), fresh.to_owned()], ..Filter::default() };
+    assert_eq!(book.act(&two, &actions()[4], &desk.policy, by("2026-11-01")).unwrap_err().code, "MC852");
     assert_eq!(book.fingerprint().unwrap(), before);
     let nothing = Filter { rules: vec!["PEN-99".to_owned()], ..Filter::default() };
     assert_eq!(book.act(&nothing, &actions()[0], &desk.policy, by("2026-11-01")).unwrap_err().code, "MC855");
     let shared = Filter { ids: vec!["00000000".to_owned()], ..Filter::default() };
     assert_eq!(book.act(&shared, &actions()[0], &desk.policy, by("2026-11-01")).unwrap_err().code, "MC856");
-    let assigned = Filter { stages: vec![Stage::Assigned], assignee: Some("li".to_owned()), ..Filter::default() };
+    let assigned =
+        Filter { stages: vec![Stage::Assigned], assignee: Some("li".to_owned()), ..Filter::default() };
     assert_eq!(book.leads(&assigned, &desk.policy, "2026-11-01").unwrap().len(), 6);
+    // A filter takes those for whom the step is next: what is assigned is not assigned again.
+    let rest = book.act(
+        &Filter { rules: vec![RULE.to_owned()], ..Filter::default() },
+        &actions()[0],
+        &desk.policy,
+        by("2026-11-02"),
+    );
+    assert_eq!(rest.unwrap().len(), 6);
 }
 
 #[test]
@@ -286,7 +302,11 @@ fn deadlines_follow_severity_and_grade_and_turn_yellow_and_red() {
     for step in [0, 4] {
         book.act(&of(&id), &actions()[step], &policy, by("2026-11-02")).unwrap();
     }
-    assert_eq!(book.leads(&of(&id), &policy, "2026-12-12").unwrap()[0].light, None, "what is judged has no deadline");
+    assert_eq!(
+        book.leads(&of(&id), &policy, "2026-12-12").unwrap()[0].light,
+        None,
+        "what is judged has no deadline"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! From night to night: every mark with its near misses.
 
-use mingcha_ledger::book::{Action, Book, Check, Clearance, Extracts, Filter, Handout, Mark, Presence, Stage};
+use mingcha_ledger::book::{
+    Action, Book, Check, Clearance, Extracts, Filter, Handout, Mark, Presence, Stage,
+};
 use mingcha_rules::{EvidenceRow, Finding, OutcomeKind, Severity, Text};
 
 use crate::book::{Desk, RULE, Tonight, by, counts, excused, findings, of, one, with_payment};

@@ -15,7 +15,9 @@ fn desk() -> Desk {
     let all = findings(40);
     desk.absorb(&Tonight::new("2026-11-01", all.clone()));
     let area = Filter { area: Some("880101".to_owned()), ..Filter::default() };
-    desk.open().act(&area, &Action::Assign { to: Some("li".to_owned()) }, &desk.policy, by("2026-11-01")).unwrap();
+    desk.open()
+        .act(&area, &Action::Assign { to: Some("li".to_owned()) }, &desk.policy, by("2026-11-01"))
+        .unwrap();
     desk.absorb(&Tonight::new("2026-11-02", all[..30].to_vec()));
     desk.whole();
     desk
@@ -78,7 +80,7 @@ fn every_kind_of_tampering_is_found_and_named() {
         ("DELETE FROM events WHERE seq BETWEEN 7 AND 9", "MC846", "events 7 to 9 are missing"),
         // Two events change places, with all that they say.
         (
-            "UPDATE events SET seq = -7 WHERE seq = 7; UPDATE events SET seq = 7 WHERE seq = 8; UPDATE events SET seq = 8 WHERE seq = -7",
+            "UPDATE events SET seq = 9999 WHERE seq = 7; UPDATE events SET seq = 7 WHERE seq = 8; UPDATE events SET seq = 8 WHERE seq = 9999",
             "MC845",
             "event 7 (new) was changed",
         ),
@@ -92,7 +94,11 @@ fn every_kind_of_tampering_is_found_and_named() {
             "MC848",
             "the content of event 7 (new) was changed",
         ),
-        ("DELETE FROM contents WHERE seq = 7", "MC848", "the content of event 7 (new) is missing, without a certificate"),
+        (
+            "DELETE FROM contents WHERE seq = 7",
+            "MC848",
+            "the content of event 7 (new) is missing, without a certificate",
+        ),
         (
             "UPDATE leads SET body = json_set(body, '$.stage', 'cleared') WHERE key = (SELECT key FROM events WHERE seq = 7)",
             "MC849",
@@ -218,7 +224,8 @@ fn destroyed_content_leaves_a_certificate_and_a_whole_chain() {
     let desk = Desk::new();
     desk.absorb(&Tonight::new("2026-11-01", vec![finding.clone()]));
     let mut book = desk.open();
-    book.act(&of(&id), &Action::Assign { to: Some("li".to_owned()) }, &desk.policy, by("2026-11-01")).unwrap();
+    book.act(&of(&id), &Action::Assign { to: Some("li".to_owned()) }, &desk.policy, by("2026-11-01"))
+        .unwrap();
     assert_eq!(book.purge(&[id.clone()], "retention schedule 2026", by("2026-11-02")).unwrap(), 2);
     assert!(book.leads(&Filter::default(), &desk.policy, "2026-11-02").unwrap().is_empty());
     drop(book);
