@@ -848,3 +848,110 @@ fn nothing_meant() -> Diagnostic {
         "`mingcha findings list --ledger` with the same filter shows what there is",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mingcha_rules::{Finding, Text};
+
+    const NOON: By<'_> = By { who: "zhang", at: "2026-11-01T12:00:00Z" };
+
+    fn finding() -> Finding {
+        Finding {
+            finding_id: "0123456789abcdef0123456789abcdef".to_owned(),
+            rule_id: "PEN-13".to_owned(),
+            rule_version: 1,
+            severity: Severity::High,
+            grade: "A".to_owned(),
+            identity: "I1".to_owned(),
+            subject_type: mingcha_rules::rule::SubjectType::Person,
+            subject_id: "880101195003070027".to_owned(),
+            subject_name: None,
+            area_code: Some("880101".to_owned()),
+            period_from: None,
+            period_to: None,
+            amount_fen: Some(5),
+            message: Text::default(),
+            measures: BTreeMap::new(),
+            candidates: 1,
+            evidence: Vec::new(),
+            counter_evidence: Vec::new(),
+            exclusions_checked: Vec::new(),
+        }
+    }
+
+    /// A ledger as the first layout kept it, with a lead.
+    fn old(path: &Path) -> String {
+        Book::make_version(path, NOON, 1).unwrap();
+        let mut conn = schema::writer(path).unwrap();
+        let lead = chain::body(&Lead::found(&finding(), "text", "night", NOON.at));
+        let tx = conn.transaction().unwrap();
+        let entry = Entry {
+            what: "new",
+            register: Register::Leads,
+            key: &finding().finding_id,
+            run: "night",
+            old: None,
+            new: Some(&lead),
+            why: Value::Null,
+        };
+        Pen::new(&tx, path, NOON).unwrap().write(&entry).unwrap();
+        tx.commit().unwrap();
+        schema::settle(&conn, path).unwrap();
+        hex(&chain::head(&conn, path).unwrap().1)
+    }
+
+    #[test]
+    fn an_older_ledger_is_migrated_as_a_copy_and_the_old_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        let head = old(&path);
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(Book::read(&path).unwrap_err().code, "MC843");
+        assert!(Book::verify(&path, Some(&head)).unwrap().faults.is_empty());
+        let book = Book::open(&path, NOON).unwrap();
+        let backup = book.backup().unwrap().to_path_buf();
+        assert_eq!(std::fs::read(&backup).unwrap(), before);
+        let leads = book.leads(&Filter::default(), &Policy::default(), "2026-11-02").unwrap();
+        assert_eq!(leads.len(), 1);
+        drop(book);
+        for (path, events) in [(&path, 3), (&backup, 2)] {
+            let proof = Book::verify(path, Some(&head)).unwrap();
+            assert!(proof.faults.is_empty() && proof.remarks.is_empty(), "{proof:?}");
+            assert_eq!(proof.events, events);
+        }
+        let mut book = Book::open(&path, NOON).unwrap();
+        assert_eq!(book.backup(), None, "it was migrated once");
+        let note = Action::Note { text: "seen".to_owned() };
+        let which = Filter { ids: vec![finding().finding_id], ..Filter::default() };
+        book.act(&which, &note, &Policy::default(), NOON).unwrap();
+    }
+
+    #[test]
+    fn a_migration_that_dies_before_the_new_file_takes_the_name_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        old(&path);
+        let before = std::fs::read(&path).unwrap();
+        // What a death leaves beside it.
+        std::fs::write(seal::beside(&path, ".migrating"), "half a file").unwrap();
+        seal::Seal::read(&path).unwrap().unwrap().awaiting(&[7; 32]).write(&path).unwrap();
+        assert!(Book::verify(&path, None).unwrap().faults.is_empty());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert!(Book::open(&path, NOON).unwrap().backup().is_some());
+        assert!(Book::verify(&path, None).unwrap().faults.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_ledger_or_of_a_later_build_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        std::fs::write(&path, "a letter").unwrap();
+        assert!(Book::open(&path, NOON).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"a letter");
+        let path = dir.path().join("later.sqlite");
+        drop(Book::open(&path, NOON).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert_eq!(Book::open(&path, NOON).unwrap_err().code, "MC843");
+    }
+}

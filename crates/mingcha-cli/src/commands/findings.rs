@@ -11,7 +11,9 @@ use mingcha_rules::text::Lang;
 use serde_json::json;
 
 use super::{Context, export, leads, ledger};
-use crate::args::{Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, Packs};
+use crate::args::{
+    Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, FromRun, Packs,
+};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
 use crate::render::{Table, count, many, yuan};
@@ -153,10 +155,10 @@ fn explain(context: &Context, args: &FindingsExplain) -> Outcome {
 }
 
 /// What the verbs that explain have in common.
-pub(super) struct Asked<'a> {
-    pub(super) from: &'a crate::args::FromRun,
-    pub(super) packs: &'a Packs,
-    pub(super) format: Format,
+struct Asked<'a> {
+    from: &'a crate::args::FromRun,
+    packs: &'a Packs,
+    format: Format,
 }
 
 /// The finding whose id begins with `id`, if `id` looks like one. Two of them are wrong usage.
@@ -185,7 +187,7 @@ pub(super) fn about_finding(
     asked: &Asked<'_>,
 ) -> Outcome {
     let shelf = Shelf::open(context, asked.packs);
-    let profile = cases_only(context, asked)?;
+    let profile = cases_only(context, asked.from)?;
     let contracts = &shelf.library.contracts;
     let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
     let explanation =
@@ -200,7 +202,7 @@ pub(super) fn about_finding(
 
 fn about_person(context: &Context, run: &RunFolder, id: &str, asked: &Asked<'_>) -> Outcome {
     let shelf = Shelf::open(context, asked.packs);
-    let profile = cases_only(context, asked)?;
+    let profile = cases_only(context, asked.from)?;
     let contracts = &shelf.library.contracts;
     let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
     // A person is asked for by any spelling of the number; accounts and damaged numbers are taken as written.
@@ -264,8 +266,8 @@ fn answer(answer: &Answer) -> serde_json::Value {
 }
 
 /// Single cases are not for the public.
-fn cases_only(context: &Context, asked: &Asked<'_>) -> Result<Profile, Failure> {
-    match export::profile(context, asked.from) {
+pub(super) fn cases_only(context: &Context, from: &FromRun) -> Result<Profile, Failure> {
+    match export::profile(context, from) {
         Profile::Public => Err(Failure::usage(Diagnostic::error(
             "MC086",
             "`--profile public` 只能看统计，不能看个案",

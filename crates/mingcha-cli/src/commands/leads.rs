@@ -7,15 +7,15 @@ use std::path::Path;
 use mingcha_ledger::book::{
     Action, Check, Clearance, Event, Filter, Lead, Light, Listed, Mark, Stage, Waiver, WaiverState,
 };
-use mingcha_ledger::{Book, Masker, Profile, RunFolder};
+use mingcha_ledger::{Book, Masker, Profile, RunFolder, Style, explain_finding};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::Finding;
 use mingcha_rules::text::{Lang, Text};
 use serde_json::json;
 
-use super::findings::{Asked, SHOWN_DIGITS, about_finding};
+use super::Context;
+use super::findings::{SHOWN_DIGITS, cases_only};
 use super::ledger::{self, Desk, refused};
-use super::{Context, export};
 use crate::args::{
     self, Chosen, Common, FindingsList, FindingsShow, FindingsVerb, FindingsVisit, FindingsWaive, Format,
     Packs,
@@ -28,14 +28,7 @@ const SHIPPED: Packs = Packs { rules: None, datasets: None };
 
 pub(super) fn list(context: &Context, args: &FindingsList, path: &Path) -> Outcome {
     let shelf = Shelf::open(context, &SHIPPED);
-    let profile = export::profile(context, &args.from);
-    if profile == Profile::Public {
-        return Err(Failure::usage(Diagnostic::error(
-            "MC086",
-            "`--profile public` 只能看统计，不能看个案",
-            "`--profile public` sees counts and no single case",
-        )));
-    }
+    let profile = cases_only(context, &args.from)?;
     let mut filter = of_common(&args.common);
     filter.rules.clone_from(&args.rule);
     filter.area.clone_from(&args.area);
@@ -169,7 +162,7 @@ fn as_finding(lead: &Lead, message: &Text) -> Finding {
 
 pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outcome {
     let shelf = Shelf::open(context, &SHIPPED);
-    let profile = export::profile(context, &args.from);
+    let profile = cases_only(context, &args.from)?;
     let book = Book::read(path).map_err(refused)?;
     let policy = ledger::policy(context, None);
     let filter = Filter { ids: vec![args.id.clone()], ..Filter::default() };
@@ -215,13 +208,16 @@ pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outco
     // The evidence itself lies in the run that last found it, while that is kept.
     let nights = book.nights().map_err(refused)?;
     let home = path.parent().unwrap_or(Path::new(""));
+    let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
     for night in nights.iter().rev() {
         let Ok(run) = RunFolder::open(&home.join(&night.folder)) else { continue };
-        if let Ok(Some(_)) = run.finding(&lead.finding_id) {
-            screen.line("");
-            let asked = Asked { from: &args.from, packs: &SHIPPED, format: Format::Human };
-            return about_finding(context, &run, &lead.finding_id, &asked);
-        }
+        let Ok(explanation) = explain_finding(&run, &lead.finding_id, &rules) else { continue };
+        let mut explanation = explanation.masked(&eye.masker);
+        explanation.finding.finding_id.clone_from(&seen.lead.finding_id);
+        screen.line("");
+        let page = explanation.render(&shelf.library.contracts, screen.lang, Style::Plain);
+        screen.line(page.trim_end());
+        break;
     }
     Ok(Exit::Done)
 }

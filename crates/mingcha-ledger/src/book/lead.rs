@@ -385,8 +385,8 @@ fn counter(rows: &[EvidenceRow]) -> String {
     fields.finish().chars().take(DIGITS).collect()
 }
 
-/// 80 bits: enough that two rows of one lead never meet.
-const DIGITS: usize = 20;
+/// 48 bits: they tell the rows of one lead apart, a few hundred at most, and stand in the ledger twice per row.
+const DIGITS: usize = 12;
 
 /// Dataset and columns of a row, never its place.
 fn content(row: &EvidenceRow) -> String {
