@@ -46,7 +46,7 @@ CREATE TABLE leads (
     presence TEXT GENERATED ALWAYS AS (body ->> '$.presence') VIRTUAL,
     stage TEXT GENERATED ALWAYS AS (body ->> '$.stage') VIRTUAL,
     assignee TEXT GENERATED ALWAYS AS (body ->> '$.assignee') VIRTUAL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX leads_by_rule ON leads (rule);
 CREATE INDEX leads_by_subject ON leads (subject);
 CREATE TABLE runs (

@@ -437,8 +437,9 @@ impl Book {
     }
 
     fn live(&self) -> Result<Vec<Lead>, Diagnostic> {
-        let rows = entries(&self.conn, &self.path, Register::Leads, "presence = 'live'", &[])?;
-        Ok(rows.into_iter().map(|(_, lead, _)| lead).collect())
+        let mut live = Vec::new();
+        each(&self.conn, &self.path, Register::Leads, "presence = 'live'", &[], |_, lead| live.push(lead))?;
+        Ok(live)
     }
 
     /// The leads that `which` names, as they stand on the day `today`; gravest first.
@@ -449,13 +450,12 @@ impl Book {
     pub fn leads(&self, which: &Filter, policy: &Policy, today: &str) -> Result<Vec<Listed>, Diagnostic> {
         let (condition, values) = self.condition(which)?;
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        let rows = entries::<Lead>(&self.conn, &self.path, Register::Leads, &condition, &values)?;
         let last = night::last_nights(&self.conn, &self.path)?;
         let waivers: Vec<(String, Waiver, Value)> =
             entries(&self.conn, &self.path, Register::Waivers, "1 = 1", &[])?;
         let waivers: Vec<_> = waivers.into_iter().filter(|(_, waiver, _)| waiver.holds(today)).collect();
         let mut out = Vec::new();
-        for (_, lead, _) in rows {
+        let mut judge = |_, lead: Lead| {
             let tonight = match last.get(&lead.rule_id) {
                 Some(night) if *night == lead.marked_in => Some(lead.mark),
                 _ if lead.presence == Presence::Live => Some(Mark::Continuing),
@@ -473,7 +473,8 @@ impl Book {
             if wanted {
                 out.push(listed);
             }
-        }
+        };
+        each(&self.conn, &self.path, Register::Leads, &condition, &values, &mut judge)?;
         out.sort_by(|a, b| {
             let order = |l: &Listed| (std::cmp::Reverse(l.lead.severity), l.due.is_none(), l.due.clone());
             order(a).cmp(&order(b)).then_with(|| {
@@ -664,11 +665,10 @@ impl Book {
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        let gone: BTreeMap<String, Lead> =
-            entries(&self.conn, &self.path, Register::Leads, "presence <> 'live'", &[])?
-                .into_iter()
-                .map(|(key, lead, _)| (key, lead))
-                .collect();
+        let mut gone: BTreeMap<String, Lead> = BTreeMap::new();
+        each(&self.conn, &self.path, Register::Leads, "presence <> 'live'", &[], |key, lead| {
+            drop(gone.insert(key, lead));
+        })?;
         let cancelled = held.into_iter().filter_map(|((recipient, finding_id), handouts)| {
             let lead = gone.get(&finding_id)?;
             Some(Cancellation {
@@ -807,6 +807,29 @@ impl Book {
     }
 }
 
+/// Hands over the entries of a register that fulfil `condition`, by key.
+fn each<T: DeserializeOwned>(
+    conn: &Connection,
+    path: &Path,
+    register: Register,
+    condition: &str,
+    values: &[&str],
+    mut take: impl FnMut(String, T),
+) -> Result<(), Diagnostic> {
+    let sql = format!("SELECT key, body FROM {} WHERE {condition} ORDER BY key", register.as_str());
+    let mut statement = conn.prepare(&sql).map_err(|e| broken(path, e))?;
+    let mut rows = statement.query(params_from_iter(values)).map_err(|e| broken(path, e))?;
+    while let Some(row) = rows.next().map_err(|e| broken(path, e))? {
+        let key: String = row.get(0).map_err(|e| broken(path, e))?;
+        let body = row.get_ref(1).map_err(|e| broken(path, e))?;
+        let entry = body.as_bytes().ok().and_then(|body| serde_json::from_slice(body).ok());
+        // The entry itself is not repeated: it names people.
+        let unlike = || broken(path, format!("an entry of `{}` is damaged", register.as_str()));
+        take(key, entry.ok_or_else(unlike)?);
+    }
+    Ok(())
+}
+
 /// Entries of a register that fulfil `condition`, by key, each also as it is stored.
 fn entries<T: DeserializeOwned>(
     conn: &Connection,
@@ -815,18 +838,11 @@ fn entries<T: DeserializeOwned>(
     condition: &str,
     values: &[&str],
 ) -> Result<Vec<(String, T, Value)>, Diagnostic> {
-    let sql = format!("SELECT key, body FROM {} WHERE {condition} ORDER BY key", register.as_str());
-    let mut statement = conn.prepare(&sql).map_err(|e| broken(path, e))?;
-    let mut rows = statement.query(params_from_iter(values)).map_err(|e| broken(path, e))?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next().map_err(|e| broken(path, e))? {
-        let read = || -> rusqlite::Result<(String, String)> { Ok((row.get(0)?, row.get(1)?)) };
-        let (key, body) = read().map_err(|e| broken(path, e))?;
-        let unlike = |_| broken(path, format!("an entry of `{}` is damaged", register.as_str()));
-        let stored: Value = serde_json::from_str(&body).map_err(unlike)?;
-        out.push((key, T::deserialize(&stored).map_err(unlike)?, stored));
-    }
-    Ok(out)
+    let mut stored: Vec<(String, Value)> = Vec::new();
+    each(conn, path, register, condition, values, |key, body| stored.push((key, body)))?;
+    let unlike = |_| broken(path, format!("an entry of `{}` is damaged", register.as_str()));
+    let typed = |(key, body): (String, Value)| Ok((key, T::deserialize(&body).map_err(unlike)?, body));
+    stored.into_iter().map(typed).collect()
 }
 
 fn alias(secret: &str, finding_id: &str) -> String {

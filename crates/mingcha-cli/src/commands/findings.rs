@@ -156,7 +156,7 @@ fn explain(context: &Context, args: &FindingsExplain) -> Outcome {
 
 /// What the verbs that explain have in common.
 struct Asked<'a> {
-    from: &'a crate::args::FromRun,
+    from: &'a FromRun,
     packs: &'a Packs,
     format: Format,
 }
@@ -180,12 +180,7 @@ fn named(run: &RunFolder, id: &str) -> Result<Option<Finding>, Failure> {
     Ok(found.pop())
 }
 
-pub(super) fn about_finding(
-    context: &Context,
-    run: &RunFolder,
-    finding_id: &str,
-    asked: &Asked<'_>,
-) -> Outcome {
+fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &Asked<'_>) -> Outcome {
     let shelf = Shelf::open(context, asked.packs);
     let profile = cases_only(context, asked.from)?;
     let contracts = &shelf.library.contracts;

@@ -17,7 +17,7 @@ use super::lead::{Lead, Mark, Presence, changes, fresh};
 use super::policy::Policy;
 use super::schema::broken;
 use super::waiver::Waiver;
-use super::{entries, life};
+use super::{each, entries, life};
 use crate::record::{Fields, Manifest};
 use crate::run::RunFolder;
 
@@ -196,11 +196,10 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn keep(&mut self, night: &mut Night, pen: &mut Pen<'_>) -> Result<(), Diagnostic> {
         let (conn, path) = (self.dusk.conn, self.dusk.path);
-        let mut known: BTreeMap<String, (Lead, Value)> =
-            entries(conn, path, Register::Leads, "rule = ?1", &[self.rule])?
-                .into_iter()
-                .map(|(key, lead, body)| (key, (lead, body)))
-                .collect();
+        let mut known: BTreeMap<String, Lead> = BTreeMap::new();
+        each(conn, path, Register::Leads, "rule = ?1", &[self.rule], |key, lead| {
+            drop(known.insert(key, lead))
+        })?;
         for finding in self.dusk.run.findings_of(self.rule)? {
             match known.remove(&finding.finding_id) {
                 None => {
@@ -208,10 +207,10 @@ impl Watch<'_> {
                     self.count(night, &lead, Mark::New);
                     self.write(pen, night, ("new", None, &lead, Value::Null))?;
                 }
-                Some((was, body)) => self.again(night, pen, &finding, &was, &body)?,
+                Some(was) => self.again(night, pen, &finding, &was)?,
             }
         }
-        known.retain(|_, (lead, _)| lead.presence == Presence::Live);
+        known.retain(|_, lead| lead.presence == Presence::Live);
         if known.is_empty() { Ok(()) } else { self.gone(night, pen, known) }
     }
 
@@ -222,7 +221,6 @@ impl Watch<'_> {
         pen: &mut Pen<'_>,
         finding: &Finding,
         was: &Lead,
-        body: &Value,
     ) -> Result<(), Diagnostic> {
         let mut now = was.clone();
         now.take(finding, self.hash);
@@ -256,7 +254,7 @@ impl Watch<'_> {
         now.mark = mark;
         now.marked_in.clone_from(&night.night);
         self.count(night, &now, mark);
-        self.write(pen, night, (what, Some(body), &now, why))
+        self.write(pen, night, (what, Some(was), &now, why))
     }
 
     /// Leads that the rule no longer finds.
@@ -264,7 +262,7 @@ impl Watch<'_> {
         &self,
         night: &mut Night,
         pen: &mut Pen<'_>,
-        leads: BTreeMap<String, (Lead, Value)>,
+        leads: BTreeMap<String, Lead>,
     ) -> Result<(), Diagnostic> {
         let mut excused: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for entry in self.dusk.run.excused_by(self.rule)? {
@@ -273,7 +271,7 @@ impl Watch<'_> {
             codes.extend(entry.also);
         }
         let rows = self.earlier_rows();
-        for (id, (was, body)) in leads {
+        for (id, was) in leads {
             let was_there =
                 |dataset: &&String| self.last.is_some_and(|last| last.datasets.contains(*dataset));
             let absent = was.evidence.keys().filter(was_there).any(|d| !night.datasets.contains(d));
@@ -296,10 +294,15 @@ impl Watch<'_> {
                 _ => ("resolved", Mark::Resolved),
             };
             let why = json!({"because": because});
-            let now =
-                Lead { presence, gone_because: Some(because), mark, marked_in: night.night.clone(), ..was };
+            let now = Lead {
+                presence,
+                gone_because: Some(because),
+                mark,
+                marked_in: night.night.clone(),
+                ..was.clone()
+            };
             self.count(night, &now, mark);
-            self.write(pen, night, (what, Some(&body), &now, why))?;
+            self.write(pen, night, (what, Some(&was), &now, why))?;
         }
         Ok(())
     }
@@ -335,14 +338,15 @@ impl Watch<'_> {
         &self,
         pen: &mut Pen<'_>,
         night: &Night,
-        (what, old, lead, why): (&str, Option<&Value>, &Lead, Value),
+        (what, old, lead, why): (&str, Option<&Lead>, &Lead, Value),
     ) -> Result<(), Diagnostic> {
+        let old = old.map(chain::body);
         pen.write(&Entry {
             what,
             register: Register::Leads,
             key: &lead.finding_id,
             run: &night.night,
-            old,
+            old: old.as_ref(),
             new: Some(&chain::body(lead)),
             why,
         })

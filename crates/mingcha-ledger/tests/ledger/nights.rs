@@ -85,14 +85,12 @@ fn what_is_no_longer_found_is_resolved_and_reopened_when_it_comes_back() {
 fn a_rule_that_gave_no_answer_resolves_nothing() {
     let (finding, id) = one();
     let desk = first(&finding);
-    let mut day = 2;
-    for outcome in [OutcomeKind::Failed, OutcomeKind::Held, OutcomeKind::NotEvaluated] {
+    for (day, outcome) in (2..).zip([OutcomeKind::Failed, OutcomeKind::Held, OutcomeKind::NotEvaluated]) {
         let mut night = Tonight::new(&format!("2026-11-{day:02}"), vec![]);
         night.outcome = outcome;
         let night = desk.absorb(&night);
         assert_eq!(counts(&night), []);
         assert_eq!(night.not_evaluated.get(RULE).map(String::as_str), Some(outcome.as_str()));
-        day += 1;
     }
     let mut unselected = Tonight::new("2026-11-08", vec![]);
     unselected.selected = false;

@@ -226,7 +226,10 @@ fn destroyed_content_leaves_a_certificate_and_a_whole_chain() {
     let mut book = desk.open();
     book.act(&of(&id), &Action::Assign { to: Some("li".to_owned()) }, &desk.policy, by("2026-11-01"))
         .unwrap();
-    assert_eq!(book.purge(&[id.clone()], "retention schedule 2026", by("2026-11-02")).unwrap(), 2);
+    assert_eq!(
+        book.purge(std::slice::from_ref(&id), "retention schedule 2026", by("2026-11-02")).unwrap(),
+        2
+    );
     assert!(book.leads(&Filter::default(), &desk.policy, "2026-11-02").unwrap().is_empty());
     drop(book);
     desk.whole();
