@@ -28,9 +28,10 @@ fn help_is_chinese_for_those_who_ask_for_chinese() {
       prepare      把原始数据整理入库：校验、人员索引、分片
       plan         将要运行什么：数据是否齐全、是否过期、如何执行
       run          运行规则，得到线索清单
-      findings     查看线索：为什么列出，为什么没有列出
+      findings     查看和办理线索：为什么列出，为什么没有列出，谁在查
+      ledger       台账：逐夜记入运行结果，查看每夜的变化
       export       导出线索清单，默认脱敏
-      verify       核对数据仓或运行结果是否完整、未被改动
+      verify       核对数据仓、运行结果或台账是否完整、未被改动
       config       查看配置及其来源
       schema       输出编辑器使用的 JSON Schema
       completions  输出命令行补全脚本
@@ -66,9 +67,10 @@ fn help_is_english_for_those_who_ask_for_english() {
       prepare      extracts to store: checked, indexed by person, in shards
       plan         what would run: inputs, freshness, shard-local or not
       run          run the rules and list the findings
-      findings     look at findings: why flagged, why not
+      findings     look at findings and work on them: why flagged, why not, who checks
+      ledger       the ledger: take runs in, see what each night changed
       export       write lists of findings; masked by default
-      verify       prove that a store or a run is whole and unchanged
+      verify       prove that a store, a run or a ledger is whole and unchanged
       config       the configuration and where it comes from
       schema       JSON Schema for editors
       completions  completion script for a shell
@@ -100,6 +102,9 @@ fn every_flag_of_run_is_explained_in_both_languages() {
           --fail-on <SEVERITY>         有线索达到此级别时以 1 退出［可选：info、low、medium、high、critical］
           --since <DIR>                以前一次运行的结果目录：未变的人和规则沿用其结果
           --resume                     接着上次被中断的同一次运行：已完成的部分不再计算；数据、规则或日期变了则从头开始
+          --ledger <FILE>              台账文件；run 会把结果记入其中
+          --as <NAME>                  办理人；本程序没有登录，姓名以此为准
+          --at <TIME>                  办理时间，YYYY-MM-DD 或 RFC 3339；默认现在
           --store <DIR>                数据仓，由 prepare 生成
           --data <DIR>                 原始数据目录；先整理到临时数据仓，用后删除
           --as-of <YYYY-MM-DD>         核查基准日；必须给出，不取当前时间
@@ -133,6 +138,9 @@ fn every_flag_of_run_is_explained_in_both_languages() {
                                        over from it
           --resume                     go on from the parts that an interrupted run into the same folder
                                        finished; with other data, rules or day it starts afresh
+          --ledger <FILE>              the ledger; run takes its result into it
+          --as <NAME>                  who acts; there is no login here, so the name is taken as given
+          --at <TIME>                  when, as YYYY-MM-DD or RFC 3339; by default now
           --store <DIR>                the store that prepare wrote
           --data <DIR>                 folder of extracts; prepared into a temporary store, removed
                                        afterwards
@@ -219,7 +227,11 @@ fn mistakes_are_explained_in_the_language_of_the_user() {
 fn without_a_verb_the_help_is_shown_in_the_language_of_the_user() {
     let told = told(command(here(), &[]).env("MINGCHA_LANG", "zh").output().unwrap());
     assert_eq!(told.code, Some(2));
-    assert!(told.err.contains("用法：mingcha") && told.err.contains("核对数据仓"), "{}", told.err);
+    assert!(
+        told.err.contains("用法：mingcha") && told.err.contains("核对数据仓、运行结果或台账"),
+        "{}",
+        told.err
+    );
     let told = mingcha(here(), &["findings", "--lang", "zh"]);
     assert_eq!(told.code, Some(2));
     assert!(told.err.contains("用法：mingcha findings") && !told.err.contains("Usage"), "{}", told.err);
@@ -228,8 +240,8 @@ fn without_a_verb_the_help_is_shown_in_the_language_of_the_user() {
 #[test]
 fn completions_and_man_pages_know_every_verb() {
     let verbs = [
-        "demo", "synth", "init", "check", "test", "rules", "prepare", "plan", "run", "findings", "export",
-        "verify", "config",
+        "demo", "synth", "init", "check", "test", "rules", "prepare", "plan", "run", "findings", "ledger",
+        "export", "verify", "config",
     ];
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = mingcha(here(), &["completions", shell]).well().out;

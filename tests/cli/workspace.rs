@@ -64,22 +64,26 @@ fn every_setting_says_where_it_comes_from() {
         .unwrap();
     assert_snapshot!(told(output).all(), @r"
     exit 0
-     setting           value        from                          variable           flag
-    ───────────────── ──────────── ───────────────────────────── ────────────────── ───────────────
-     lang              en           command line                  MINGCHA_LANG       --lang
-     as_of             -            not set                       MINGCHA_AS_OF      --as-of
-     threads           3            environment MINGCHA_THREADS   MINGCHA_THREADS    --threads
-     memory            1GiB         mingcha.toml:1                MINGCHA_MEMORY     --memory
-     fail_on           -            not set                       MINGCHA_FAIL_ON    --fail-on
-     paths.data        -            not set                       MINGCHA_DATA       --data
-     paths.store       store        mingcha.toml:3                MINGCHA_STORE      --store
-     paths.rules       -            not set                       MINGCHA_RULES      --rules
-     paths.datasets    -            not set                       MINGCHA_DATASETS   --datasets
-     paths.run         -            not set                       MINGCHA_RUN        --out / --run
-     paths.export      -            not set                       MINGCHA_EXPORT     --out
-     export.profile    supervisor   default                       MINGCHA_PROFILE    --profile
-     export.format     xlsx         default                       MINGCHA_FORMAT     --format
-     export.encoding   utf-8        default                       MINGCHA_ENCODING   --encoding
+     setting                 value        from                          variable                 flag
+    ─────────────────────── ──────────── ───────────────────────────── ──────────────────────── ───────────────
+     lang                    en           command line                  MINGCHA_LANG             --lang
+     as_of                   -            not set                       MINGCHA_AS_OF            --as-of
+     threads                 3            environment MINGCHA_THREADS   MINGCHA_THREADS          --threads
+     memory                  1GiB         mingcha.toml:1                MINGCHA_MEMORY           --memory
+     fail_on                 -            not set                       MINGCHA_FAIL_ON          --fail-on
+     paths.data              -            not set                       MINGCHA_DATA             --data
+     paths.store             store        mingcha.toml:3                MINGCHA_STORE            --store
+     paths.rules             -            not set                       MINGCHA_RULES            --rules
+     paths.datasets          -            not set                       MINGCHA_DATASETS         --datasets
+     paths.run               -            not set                       MINGCHA_RUN              --out / --run
+     paths.export            -            not set                       MINGCHA_EXPORT           --out
+     ledger.path             -            not set                       MINGCHA_LEDGER           --ledger
+     ledger.as               -            not set                       MINGCHA_AS               --as
+     ledger.yellow_days      5            default                       MINGCHA_YELLOW_DAYS      -
+     ledger.away_from_home   false        default                       MINGCHA_AWAY_FROM_HOME   -
+     export.profile          supervisor   default                       MINGCHA_PROFILE          --profile
+     export.format           xlsx         default                       MINGCHA_FORMAT           --format
+     export.encoding         utf-8        default                       MINGCHA_ENCODING         --encoding
     configuration file: mingcha.toml
     [params.PEN-01] grace_months = 2
     ");
@@ -89,22 +93,26 @@ fn every_setting_says_where_it_comes_from() {
         .unwrap();
     assert_snapshot!(told(output).all(), @r"
     exit 0
-     配置项            值           来源                      环境变量           参数
-    ───────────────── ──────────── ───────────────────────── ────────────────── ───────────────
-     lang              zh           命令行参数                MINGCHA_LANG       --lang
-     as_of             -            未设置                    MINGCHA_AS_OF      --as-of
-     threads           -            未设置                    MINGCHA_THREADS    --threads
-     memory            2GB          环境变量 MINGCHA_MEMORY   MINGCHA_MEMORY     --memory
-     fail_on           -            未设置                    MINGCHA_FAIL_ON    --fail-on
-     paths.data        -            未设置                    MINGCHA_DATA       --data
-     paths.store       store        mingcha.toml:3            MINGCHA_STORE      --store
-     paths.rules       -            未设置                    MINGCHA_RULES      --rules
-     paths.datasets    -            未设置                    MINGCHA_DATASETS   --datasets
-     paths.run         -            未设置                    MINGCHA_RUN        --out / --run
-     paths.export      -            未设置                    MINGCHA_EXPORT     --out
-     export.profile    supervisor   默认值                    MINGCHA_PROFILE    --profile
-     export.format     xlsx         默认值                    MINGCHA_FORMAT     --format
-     export.encoding   utf-8        默认值                    MINGCHA_ENCODING   --encoding
+     配置项                  值           来源                      环境变量                 参数
+    ─────────────────────── ──────────── ───────────────────────── ──────────────────────── ───────────────
+     lang                    zh           命令行参数                MINGCHA_LANG             --lang
+     as_of                   -            未设置                    MINGCHA_AS_OF            --as-of
+     threads                 -            未设置                    MINGCHA_THREADS          --threads
+     memory                  2GB          环境变量 MINGCHA_MEMORY   MINGCHA_MEMORY           --memory
+     fail_on                 -            未设置                    MINGCHA_FAIL_ON          --fail-on
+     paths.data              -            未设置                    MINGCHA_DATA             --data
+     paths.store             store        mingcha.toml:3            MINGCHA_STORE            --store
+     paths.rules             -            未设置                    MINGCHA_RULES            --rules
+     paths.datasets          -            未设置                    MINGCHA_DATASETS         --datasets
+     paths.run               -            未设置                    MINGCHA_RUN              --out / --run
+     paths.export            -            未设置                    MINGCHA_EXPORT           --out
+     ledger.path             -            未设置                    MINGCHA_LEDGER           --ledger
+     ledger.as               -            未设置                    MINGCHA_AS               --as
+     ledger.yellow_days      5            默认值                    MINGCHA_YELLOW_DAYS      -
+     ledger.away_from_home   false        默认值                    MINGCHA_AWAY_FROM_HOME   -
+     export.profile          supervisor   默认值                    MINGCHA_PROFILE          --profile
+     export.format           xlsx         默认值                    MINGCHA_FORMAT           --format
+     export.encoding         utf-8        默认值                    MINGCHA_ENCODING         --encoding
     配置文件：mingcha.toml
     [params.PEN-01] grace_months = 2
     ");

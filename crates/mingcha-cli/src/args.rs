@@ -9,11 +9,12 @@ use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::StyledStr;
+use clap::builder::{PossibleValuesParser, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
+use mingcha_ledger::book::{Clearance, Light, Mark, Stage};
 use mingcha_rules::text::Lang;
 
 thread_local! {
@@ -84,11 +85,13 @@ pub(crate) enum Verb {
     Plan(Plan),
     #[command(about = say("运行规则，得到线索清单", "run the rules and list the findings"))]
     Run(Run),
-    #[command(about = say("查看线索：为什么列出，为什么没有列出", "look at findings: why flagged, why not"), subcommand_required = true)]
+    #[command(about = say("查看和办理线索：为什么列出，为什么没有列出，谁在查", "look at findings and work on them: why flagged, why not, who checks"), subcommand_required = true)]
     Findings(Findings),
+    #[command(about = say("台账：逐夜记入运行结果，查看每夜的变化", "the ledger: take runs in, see what each night changed"), subcommand_required = true)]
+    Ledger(Ledger),
     #[command(about = say("导出线索清单，默认脱敏", "write lists of findings; masked by default"))]
     Export(Export),
-    #[command(about = say("核对数据仓或运行结果是否完整、未被改动", "prove that a store or a run is whole and unchanged"))]
+    #[command(about = say("核对数据仓、运行结果或台账是否完整、未被改动", "prove that a store, a run or a ledger is whole and unchanged"))]
     Verify(Verify),
     #[command(about = say("查看配置及其来源", "the configuration and where it comes from"), subcommand_required = true)]
     Config(Config),
@@ -272,7 +275,60 @@ pub(crate) struct Run {
     #[arg(long, help = say("接着上次被中断的同一次运行：已完成的部分不再计算；数据、规则或日期变了则从头开始", "go on from the parts that an interrupted run into the same folder finished; with other data, rules or day it starts afresh"))]
     pub(crate) resume: bool,
     #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
     pub(crate) scope: Scope,
+}
+
+/// Which ledger, who writes into it, and when.
+#[derive(Debug, Args)]
+pub(crate) struct Desk {
+    #[arg(long, value_name = "FILE", help = say("台账文件；run 会把结果记入其中", "the ledger; run takes its result into it"))]
+    pub(crate) ledger: Option<PathBuf>,
+    #[arg(long = "as", value_name = "NAME", help = say("办理人；本程序没有登录，姓名以此为准", "who acts; there is no login here, so the name is taken as given"))]
+    pub(crate) who: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help = say("办理时间，YYYY-MM-DD 或 RFC 3339；默认现在", "when, as YYYY-MM-DD or RFC 3339; by default now"))]
+    pub(crate) at: Option<String>,
+}
+
+fn parse_time(text: &str) -> Result<String, String> {
+    let day = crate::config::parse_date(text).is_some();
+    let time = chrono::DateTime::parse_from_rfc3339(text).is_ok();
+    if day || time { Ok(text.to_owned()) } else { Err("YYYY-MM-DD / RFC 3339".to_owned()) }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ledger {
+    #[command(subcommand)]
+    pub(crate) verb: LedgerVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerVerb {
+    #[command(about = say("把一次运行的结果记入台账；重复记入不改变任何内容", "take a run into the ledger; once more changes nothing"))]
+    Absorb(LedgerAbsorb),
+    #[command(about = say("列出各夜及其变化", "list the nights and what each changed"))]
+    Nights(LedgerNights),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerAbsorb {
+    #[arg(value_name = "RUN", help = say("run 的结果目录", "folder that run wrote"))]
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerNights {
+    #[arg(long, value_name = "FILE", help = say("台账文件", "the ledger"))]
+    pub(crate) ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
 }
 
 #[derive(Debug, Args)]
@@ -289,6 +345,200 @@ pub(crate) enum FindingsVerb {
     Show(FindingsShow),
     #[command(about = say("解释一条线索，或逐条规则说明一个人为何（未）列出", "explain a finding, or why a person was or was not flagged, rule by rule"))]
     Explain(FindingsExplain),
+    #[command(about = say("分派核查", "say who is to check"))]
+    Assign(FindingsAssign),
+    #[command(about = say("记一条备注", "add a note"))]
+    Note(FindingsText),
+    #[command(about = say("登记走访或核查", "enter a visit or a check"))]
+    Visit(FindingsVisit),
+    #[command(about = say("认定属实；须有核实人、日期、方式和文书号", "it is so; with who verified it, when, how, on which paper"))]
+    Confirm(FindingsVisit),
+    #[command(about = say("排除", "it is not so, or lawful"))]
+    Clear(FindingsClear),
+    #[command(about = say("移送", "hand over to another body"))]
+    Transfer(FindingsTransfer),
+    #[command(about = say("登记追回的钱", "enter money that came back"))]
+    Recover(FindingsRecover),
+    #[command(about = say("办结", "close"))]
+    Close(FindingsText),
+    #[command(about = say("重新办理已排除或办结的线索", "take up again what was cleared or closed"))]
+    Reopen(FindingsText),
+    #[command(about = say("豁免：已知且合法的情形，须另一人批准，最长 366 天", "a waiver: known and lawful; somebody else approves, 366 days at most"))]
+    Waive(FindingsWaive),
+    #[command(about = say("撤销豁免", "take a waiver back"))]
+    Unwaive(FindingsUnwaive),
+    #[command(about = say("列出豁免，含过期和无用的", "list waivers, expired and useless ones too"))]
+    Waivers(FindingsWaivers),
+}
+
+/// Leads by id or by what they have in common.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
+    #[arg(value_name = "ID", help = say("线索编号，开头六位即可，可给多个", "finding ids; six digits of each will do"))]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[arg(long, value_name = "ID", value_delimiter = ',', help = say("只看这些规则", "only these rules"))]
+    pub(crate) rule: Vec<String>,
+    #[arg(long, value_enum, value_name = "SEVERITY", help = say("只看此级别及以上", "only this severity and above"))]
+    pub(crate) severity: Option<SeverityArg>,
+    #[arg(long, value_name = "CODE", help = say("只看区划代码以此开头的", "only areas whose code begins so"))]
+    pub(crate) area: Option<String>,
+}
+
+/// What only the ledger knows of a lead.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', value_parser = PossibleValuesParser::new(Stage::ALL.iter().map(|s| s.as_str())), help = say("只看处于这些阶段的", "only these stages"))]
+    pub(crate) stage: Vec<String>,
+    #[arg(long, value_name = "MARK", value_delimiter = ',', value_parser = PossibleValuesParser::new(Mark::ALL.iter().map(|m| m.as_str())), help = say("只看最近一夜如此标记的", "only those that the last night marked so"))]
+    pub(crate) mark: Vec<String>,
+    #[arg(long, value_name = "LIGHT", value_delimiter = ',', value_parser = PossibleValuesParser::new(Light::ALL.iter().map(|l| l.as_str())), help = say("只看期限如此的", "only deadlines that stand so"))]
+    pub(crate) light: Vec<String>,
+    #[arg(long, value_name = "NAME", help = say("只看分派给此人的", "only those assigned to this person"))]
+    pub(crate) assignee: Option<String>,
+    #[arg(long, value_name = "NUMBER", help = say("只看此对象的", "only those about this subject"))]
+    pub(crate) subject: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsAssign {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[arg(long, value_name = "NAME", help = say("分派给谁；不给时按区划和工作量分派", "to whom; without it by area and load"))]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsText {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, help = say("说明", "in words"))]
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsVisit {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[arg(long, value_name = "NAME", help = say("谁去核查；默认办理人", "who checked; by default whoever acts"))]
+    pub(crate) by: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", help = say("核查日期；默认办理之日", "the day; by default the day of acting"))]
+    pub(crate) on: Option<String>,
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, help = say("核查方式：走访、电话、调卷……", "how: visit, telephone, papers, ..."))]
+    pub(crate) how: String,
+    #[arg(long, value_name = "NUMBER", help = say("文书号；认定属实时必需", "number of the paper; a confirmation must have one"))]
+    pub(crate) document: Option<String>,
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, help = say("说明", "in words"))]
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsClear {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[arg(long, value_name = "REASON", value_parser = PossibleValuesParser::new(Clearance::ALL.iter().map(|c| c.as_str())), help = say("原因：合法、源数据有误、匹配有误", "why: legitimate, wrong data at source, wrong match"))]
+    pub(crate) reason: String,
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, help = say("说明", "in words"))]
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsTransfer {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[arg(long, value_name = "BODY", default_value = "", hide_default_value = true, help = say("移送给哪个单位", "to which body"))]
+    pub(crate) to: String,
+    #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true, help = say("移送函号", "number of the letter"))]
+    pub(crate) document: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsRecover {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[arg(long, value_name = "YUAN", value_parser = parse_yuan, help = say("追回金额（元），如 1234.50", "yuan that came back, such as 1234.50"))]
+    pub(crate) amount: i64,
+    #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true, help = say("票据号", "number of the receipt"))]
+    pub(crate) document: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+/// Yuan with at most two decimals, in fen.
+fn parse_yuan(text: &str) -> Result<i64, String> {
+    let (yuan, fen) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if yuan.is_empty() || fen.len() > 2 || !digits(yuan) || !digits(fen) {
+        return Err("1234.50".to_owned());
+    }
+    format!("{yuan}{fen:0<2}").parse().map_err(|_| "1234.50".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsWaive {
+    #[arg(long, value_name = "ID", help = say("规则", "the rule"))]
+    pub(crate) rule: Option<String>,
+    #[arg(long, value_name = "NUMBER", help = say("对象的号码", "the subject's number"))]
+    pub(crate) subject: Option<String>,
+    #[arg(long, value_name = "CODE", help = say("区划代码以此开头的", "areas whose code begins so"))]
+    pub(crate) area: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", help = say("只限此日及以后的事", "only matters of this day or later"))]
+    pub(crate) period_from: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", help = say("只限此日及以前的事", "only matters of this day or earlier"))]
+    pub(crate) period_to: Option<String>,
+    #[arg(long, value_name = "TEXT", help = say("为何合法", "why it is lawful"))]
+    pub(crate) reason: String,
+    #[arg(long, value_name = "NAME", help = say("批准人，不能是申请人", "who agreed; not whoever asks"))]
+    pub(crate) approver: String,
+    #[arg(long, value_name = "YYYY-MM-DD", help = say("首日；默认办理之日", "first day; by default the day of acting"))]
+    pub(crate) from: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", help = say("末日，最长 366 天", "last day, at most 366 days on"))]
+    pub(crate) expires: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsUnwaive {
+    #[arg(value_name = "ID", help = say("豁免编号，如 W0001", "number of the waiver, such as W0001"))]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsWaivers {
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
 }
 
 #[derive(Debug, Args)]
@@ -301,8 +551,14 @@ pub(crate) struct FindingsList {
     pub(crate) severity: Option<SeverityArg>,
     #[arg(long, value_name = "CODE", help = say("只看区划代码以此开头的", "only areas whose code begins so"))]
     pub(crate) area: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[arg(long, help = say("台账中的全部线索，含已办结、已豁免的；默认只列待办的", "all leads of the ledger, closed and waived ones too; by default those still to be worked on"))]
+    pub(crate) all: bool,
     #[arg(long, value_name = "N", default_value_t = 50, help = say("最多显示的条数；0 为全部", "most findings to show; 0 for all"))]
     pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }
@@ -313,6 +569,8 @@ pub(crate) struct FindingsShow {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) from: FromRun,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }
@@ -364,12 +622,16 @@ pub(crate) struct Verified {
     pub(crate) store: Option<PathBuf>,
     #[arg(long = "run", value_name = "DIR", help = say("run 的结果目录", "folder that run wrote"))]
     pub(crate) run: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help = say("台账", "a ledger"))]
+    pub(crate) ledger: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) what: Verified,
+    #[arg(long, value_name = "HASH", requires = "ledger", help = say("另处保存的链头：此后的历史没有被换过", "a head of the chain that was kept elsewhere: the history up to it was not exchanged"))]
+    pub(crate) head: Option<String>,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use clap::ValueEnum;
 use mingcha_intake::FileMapping;
+use mingcha_ledger::book::{Handler, Investigator};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::rule::{Scalar, Severity};
 use mingcha_rules::text::Lang;
@@ -45,6 +46,10 @@ pub(crate) enum Kind {
     Format,
     /// An encoding of CSV.
     Encoding,
+    /// Somebody's name.
+    Name,
+    /// `true` or `false`.
+    Flag,
 }
 
 /// One setting.
@@ -83,11 +88,17 @@ pub(crate) const KEYS: &[Key] = &[
     key("paths.datasets", "MINGCHA_DATASETS", "--datasets", Kind::Path, None),
     key("paths.run", "MINGCHA_RUN", "--out / --run", Kind::Path, None),
     key("paths.export", "MINGCHA_EXPORT", "--out", Kind::Path, None),
+    key("ledger.path", "MINGCHA_LEDGER", "--ledger", Kind::Path, None),
+    key("ledger.as", "MINGCHA_AS", "--as", Kind::Name, None),
+    key("ledger.yellow_days", "MINGCHA_YELLOW_DAYS", "-", Kind::Count, Some("5")),
+    key("ledger.away_from_home", "MINGCHA_AWAY_FROM_HOME", "-", Kind::Flag, Some("false")),
     key("export.profile", "MINGCHA_PROFILE", "--profile", Kind::Profile, Some("supervisor")),
     key("export.format", "MINGCHA_FORMAT", "--format", Kind::Format, Some("xlsx")),
     key("export.encoding", "MINGCHA_ENCODING", "--encoding", Kind::Encoding, Some("utf-8")),
 ];
 
+const HANDLER_KEYS: &[&str] = &["name", "area", "agency"];
+const PERSON_KEYS: &[&str] = &["name", "areas", "home"];
 const SOURCE_KEYS: &[&str] = &["path", "dataset", "encoding", "sheet", "header_row", "delimiter", "as_of"];
 
 /// Where a value comes from.
@@ -122,6 +133,12 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<FileMapping>,
     /// `[params.RULE]`.
     pub(crate) params: BTreeMap<String, BTreeMap<String, Scalar>>,
+    /// `[ledger.deadlines]`.
+    pub(crate) deadlines: BTreeMap<String, u32>,
+    /// `[[ledger.handlers]]`.
+    pub(crate) handlers: Vec<Handler>,
+    /// `[[ledger.people]]`.
+    pub(crate) people: Vec<Investigator>,
 }
 
 impl Config {
@@ -158,7 +175,7 @@ impl Config {
 
     /// The same without what belongs to one workspace: its extracts, its rules, its parameters.
     pub(crate) fn without_workspace(mut self) -> Self {
-        self.values.retain(|path, _| !path.starts_with("paths."));
+        self.values.retain(|path, _| !path.starts_with("paths.") && !path.starts_with("ledger."));
         self.sources.clear();
         self.params.clear();
         self
@@ -278,6 +295,8 @@ impl Kind {
                 " xlsx、csv、parquet 或 ndjson",
                 "xlsx, csv, parquet or ndjson",
             ),
+            Self::Name => (!text.trim().is_empty(), "姓名", "a name"),
+            Self::Flag => (text.parse::<bool>().is_ok(), " true 或 false", "true or false"),
             Self::Encoding => {
                 (EncodingArg::from_str(text, false).is_ok(), " utf-8 或 gb18030", "utf-8 or gb18030")
             }
@@ -380,6 +399,7 @@ impl Reader<'_> {
                     }
                 }
                 ("params", DeValue::Table(rules)) => self.params(rules),
+                ("ledger", DeValue::Table(inner)) => self.ledger(inner),
                 (group @ ("paths" | "export"), DeValue::Table(inner)) => {
                     let keys: Vec<&str> =
                         KEYS.iter().filter_map(|k| k.path.strip_prefix(group)?.strip_prefix('.')).collect();
@@ -388,7 +408,7 @@ impl Reader<'_> {
                         self.plain(&full, name, value, &keys);
                     }
                 }
-                ("sources" | "params" | "paths" | "export", other) => {
+                ("sources" | "params" | "paths" | "export" | "ledger", other) => {
                     let got = other.type_str();
                     let wanted = if name.get_ref() == "sources" {
                         "[[sources]]".to_owned()
@@ -498,6 +518,95 @@ impl Reader<'_> {
                     }
                 }
             }
+        }
+    }
+
+    fn ledger(&mut self, table: &DeTable<'_>) {
+        let mut known: Vec<&str> = KEYS.iter().filter_map(|k| k.path.strip_prefix("ledger.")).collect();
+        known.extend(["deadlines", "handlers", "people"]);
+        for (name, value) in table {
+            match (name.get_ref().as_ref(), value.get_ref()) {
+                ("deadlines", DeValue::Table(days)) => self.deadlines(days),
+                (list @ ("handlers" | "people"), DeValue::Array(entries)) => {
+                    for entry in entries.iter() {
+                        self.person(list, entry);
+                    }
+                }
+                (word @ ("deadlines" | "handlers" | "people"), _) => {
+                    let wanted = if word == "deadlines" {
+                        "[ledger.deadlines]".to_owned()
+                    } else {
+                        format!("[[ledger.{word}]]")
+                    };
+                    let fault = Diagnostic::error(
+                        "MC092",
+                        format!("需要写成 `{wanted}`"),
+                        format!("wanted `{wanted}`"),
+                    );
+                    self.fault(fault, value.span());
+                }
+                (word, _) => {
+                    let full = format!("ledger.{word}");
+                    self.plain(&full, name, value, &known);
+                }
+            }
+        }
+    }
+
+    fn deadlines(&mut self, days: &DeTable<'_>) {
+        for (name, value) in days {
+            let class = name.get_ref().as_ref();
+            let (severity, grade) = class.split_once('/').unwrap_or((class, "A"));
+            let days = plain_text(value.get_ref()).and_then(|text| text.parse::<u32>().ok());
+            let known = Severity::parse(severity).is_some() && ["A", "B", "C"].contains(&grade);
+            match days.filter(|days| known && (1..=3660).contains(days)) {
+                Some(days) => drop(self.config.deadlines.insert(class.to_owned(), days)),
+                None => {
+                    let fault = Diagnostic::error(
+                        "MC092",
+                        "期限需要写成 `级别 = 天数` 或 `\"级别/等级\" = 天数`，如 `\"high/A\" = 10`",
+                        "a deadline is `severity = days` or `\"severity/grade\" = days`, such as `\"high/A\" = 10`",
+                    );
+                    self.fault(fault, value.span());
+                }
+            }
+        }
+    }
+
+    fn person(&mut self, list: &str, entry: &Spanned<DeValue<'_>>) {
+        let known = if list == "people" { PERSON_KEYS } else { HANDLER_KEYS };
+        let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in entry.get_ref().as_table().into_iter().flatten() {
+            let word = name.get_ref().as_ref();
+            if !known.contains(&word) {
+                self.unknown(name, known);
+                continue;
+            }
+            let texts = match value.get_ref() {
+                DeValue::Array(all) if word == "areas" => {
+                    all.iter().filter_map(|v| plain_text(v.get_ref())).collect()
+                }
+                other => plain_text(other).into_iter().collect(),
+            };
+            fields.insert(word.to_owned(), texts);
+        }
+        let mut first = |key: &str| fields.remove(key).and_then(|texts| texts.into_iter().next());
+        let (name, area, agency, home) = (first("name"), first("area"), first("agency"), first("home"));
+        let Some(name) = name.filter(|name| !name.trim().is_empty()) else {
+            let fault = Diagnostic::error(
+                "MC092",
+                format!("`[[ledger.{list}]]` 需要 `name`"),
+                format!("`[[ledger.{list}]]` needs `name`"),
+            );
+            self.fault(fault, entry.span());
+            return;
+        };
+        match list {
+            "people" => {
+                let areas = fields.remove("areas").unwrap_or_default();
+                self.config.people.push(Investigator { name, areas, home });
+            }
+            _ => self.config.handlers.push(Handler { name, area, agency }),
         }
     }
 

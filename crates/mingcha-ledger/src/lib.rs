@@ -1,8 +1,10 @@
-//! Findings at rest: the folder of one run, the lists that leave it, and the answer to "why this person".
+//! Findings at rest: the folder of one run, the ledger that follows leads from night to night, the lists that leave,
+//! and the answer to "why this person".
 //!
 //! Knows nothing of rules' SQL, of sessions or of extracts: it is handed plain findings and keeps, masks,
 //! exports and explains them. Reads no clock and prints nothing.
 
+pub mod book;
 pub mod explain;
 pub mod export;
 mod fault;
@@ -12,6 +14,7 @@ pub mod run;
 mod table;
 mod words;
 
+pub use book::Book;
 pub use explain::{Explanation, FindingExplanation, Style, explain_finding, explain_person};
 pub use export::{Catalogue, Encoding, ExportOptions, Exported, Format, export};
 pub use mask::{Masker, Profile};

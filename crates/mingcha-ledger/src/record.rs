@@ -261,12 +261,20 @@ impl Fields {
     }
 
     pub(crate) fn add(&mut self, text: &str) {
-        self.0.update((text.len() as u64).to_le_bytes());
-        self.0.update(text.as_bytes());
+        self.add_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
     }
 
     pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
+        hex(&self.finish_bytes())
+    }
+
+    pub(crate) fn finish_bytes(self) -> [u8; 32] {
+        self.0.finalize().into()
     }
 }
 

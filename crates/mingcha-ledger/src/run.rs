@@ -292,8 +292,15 @@ impl RunFolder {
     /// # Errors
     /// `MC806` where the files cannot be read.
     pub fn of_rule(&self, rule_id: &str) -> Result<(Vec<Finding>, Vec<Excused>), Diagnostic> {
-        let findings = table::read_rule(&self.path.join(FINDINGS), rule_id)?;
-        Ok((findings, table::read_rule(&self.path.join(EXCUSED), rule_id)?))
+        Ok((self.findings_of(rule_id)?, self.excused_by(rule_id)?))
+    }
+
+    pub(crate) fn findings_of(&self, rule_id: &str) -> Result<Vec<Finding>, Diagnostic> {
+        table::read_rule(&self.path.join(FINDINGS), rule_id)
+    }
+
+    pub(crate) fn excused_by(&self, rule_id: &str) -> Result<Vec<Excused>, Diagnostic> {
+        table::read_rule(&self.path.join(EXCUSED), rule_id)
     }
 
     /// The outcomes, ordered by rule.

@@ -13,7 +13,7 @@ use crate::text::{Lang, Text};
 pub struct Diagnostic {
     /// `MC203`: family and number, never reused. MC0xx file and YAML, MC1xx metadata, MC2xx SQL and plan,
     /// MC3xx personal data and law, MC4xx examples, MC5xx waivers, MC6xx datasets and extracts, MC7xx store and
-    /// engine, MC8xx run folders and exports.
+    /// engine, MC8xx run folders, exports and the ledger.
     pub code: String,
     /// Whether it stops the thing it is about.
     pub level: Level,

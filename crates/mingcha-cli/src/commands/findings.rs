@@ -10,24 +10,30 @@ use mingcha_rules::finding::Finding;
 use mingcha_rules::text::Lang;
 use serde_json::json;
 
-use super::{Context, export};
-use crate::args::{Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, Packs};
+use super::{Context, export, leads, ledger};
+use crate::args::{
+    Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, FromRun, Packs,
+};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
 use crate::render::{Table, count, many, yuan};
 
 /// Digits of a finding id that lists show; enough to name one.
-const SHOWN_DIGITS: usize = 12;
+pub(super) const SHOWN_DIGITS: usize = 12;
 
 pub(super) fn run(context: &Context, args: &Findings) -> Outcome {
     match &args.verb {
         FindingsVerb::List(args) => list(context, args),
         FindingsVerb::Show(args) => show(context, args),
         FindingsVerb::Explain(args) => explain(context, args),
+        step => leads::act(context, step),
     }
 }
 
 fn list(context: &Context, args: &FindingsList) -> Outcome {
+    if let Some(path) = ledger::instead_of_run(context, &args.from, &args.desk) {
+        return leads::list(context, args, &path);
+    }
     let run = export::open(context, &args.from)?;
     let shelf = Shelf::open(context, &Packs { rules: None, datasets: None });
     let profile = export::profile(context, &args.from);
@@ -126,6 +132,9 @@ fn counts(context: &Context, findings: &[Finding], format: Format) {
 }
 
 fn show(context: &Context, args: &FindingsShow) -> Outcome {
+    if let Some(path) = ledger::instead_of_run(context, &args.from, &args.desk) {
+        return leads::show(context, args, &path);
+    }
     let run = export::open(context, &args.from)?;
     let finding = named(&run, &args.id)?.ok_or_else(|| nothing(&args.id))?;
     about_finding(
@@ -147,7 +156,7 @@ fn explain(context: &Context, args: &FindingsExplain) -> Outcome {
 
 /// What the verbs that explain have in common.
 struct Asked<'a> {
-    from: &'a crate::args::FromRun,
+    from: &'a FromRun,
     packs: &'a Packs,
     format: Format,
 }
@@ -173,7 +182,7 @@ fn named(run: &RunFolder, id: &str) -> Result<Option<Finding>, Failure> {
 
 fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &Asked<'_>) -> Outcome {
     let shelf = Shelf::open(context, asked.packs);
-    let profile = cases_only(context, asked)?;
+    let profile = cases_only(context, asked.from)?;
     let contracts = &shelf.library.contracts;
     let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
     let explanation =
@@ -188,7 +197,7 @@ fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &A
 
 fn about_person(context: &Context, run: &RunFolder, id: &str, asked: &Asked<'_>) -> Outcome {
     let shelf = Shelf::open(context, asked.packs);
-    let profile = cases_only(context, asked)?;
+    let profile = cases_only(context, asked.from)?;
     let contracts = &shelf.library.contracts;
     let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
     // A person is asked for by any spelling of the number; accounts and damaged numbers are taken as written.
@@ -252,8 +261,8 @@ fn answer(answer: &Answer) -> serde_json::Value {
 }
 
 /// Single cases are not for the public.
-fn cases_only(context: &Context, asked: &Asked<'_>) -> Result<Profile, Failure> {
-    match export::profile(context, asked.from) {
+pub(super) fn cases_only(context: &Context, from: &FromRun) -> Result<Profile, Failure> {
+    match export::profile(context, from) {
         Profile::Public => Err(Failure::usage(Diagnostic::error(
             "MC086",
             "`--profile public` 只能看统计，不能看个案",

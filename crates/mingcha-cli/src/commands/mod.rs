@@ -7,6 +7,8 @@ mod demo;
 mod export;
 mod findings;
 mod init;
+mod leads;
+mod ledger;
 mod plan;
 mod prepare;
 mod rules;
@@ -132,6 +134,7 @@ fn dispatch(context: &Context, cli: Cli) -> Outcome {
         Verb::Plan(args) => plan::run(context, &args),
         Verb::Run(args) => run::run(context, &args),
         Verb::Findings(args) => findings::run(context, &args),
+        Verb::Ledger(args) => ledger::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::Config(args) => config::run(context, &args),

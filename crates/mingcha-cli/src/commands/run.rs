@@ -18,7 +18,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::since::{self, Earlier, Parameters};
-use super::{Context, prepare};
+use super::{Context, ledger, prepare};
 use crate::args::{Format, Power, Run, Scope, SeverityArg};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
@@ -38,6 +38,8 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let faults = shelf.faults_of(&only);
     let _lock = Lock::take(&out)?;
     mingcha_ledger::sweep(&out).map_err(unwritable)?;
+    // A ledger that cannot be written must be known before the night, not after it.
+    let desk = ledger::Desk::asked(context, &args.desk, &shelf)?;
     // Asked before the work, so that a place that cannot be used is known at once.
     let mut writer = RunWriter::create(&out).map_err(unwritable)?;
     let parts = mingcha_ledger::parts_folder(&out);
@@ -62,6 +64,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     writer.commit().map_err(unwritable)?;
     // From here on the run is complete; what cannot be taken away now is taken away by the next run.
     let _ = fs::remove_dir_all(&parts);
+    let night = desk.map(|desk| desk.absorb(&out)).transpose()?;
     let outcomes = end.outcomes;
     let exit = ending(&outcomes, &manifest.counts, fail_on);
     let format = scope.shape.format;
@@ -74,6 +77,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
             resumed: end.resumed,
             manifest: &manifest,
             out: &out,
+            night: night.as_ref(),
             exit,
             format,
         },
@@ -343,12 +347,12 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The only use of the clock: when a run began and ended, for its manifest.
+/// The only use of the clock: when a run began and ended, for its manifest, and when somebody wrote into the ledger.
 #[expect(
     clippy::disallowed_methods,
     reason = "the rim: what a manifest says of the run itself, and no rule sees"
 )]
-fn now() -> String {
+pub(super) fn now() -> String {
     DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -388,6 +392,7 @@ struct Shown<'a> {
     resumed: Option<(usize, usize)>,
     manifest: &'a Manifest,
     out: &'a Path,
+    night: Option<&'a ledger::Absorbed>,
     exit: Exit,
     format: Format,
 }
@@ -397,7 +402,7 @@ fn show(context: &Context, shown: &Shown<'_>) {
     let (counts, out) = (&shown.manifest.counts, shown.out.display());
     if shown.format == Format::Json {
         let mut value = json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
-            "counts": counts, "rules": shown.outcomes});
+            "counts": counts, "rules": shown.outcomes, "night": shown.night.map(|n| &n.night)});
         if let Some((parts, of)) = shown.resumed {
             value["resumed"] = json!({"parts": parts, "of": of});
         }
@@ -414,6 +419,9 @@ fn show(context: &Context, shown: &Shown<'_>) {
         screen.line(resumed(screen.lang, parts, of));
     }
     screen.line(totals(screen.lang, counts.findings, counts.amount_fen));
+    if let Some(night) = shown.night {
+        ledger::lines(context, night).iter().for_each(|line| screen.line(line));
+    }
     screen.line("");
     screen.line(screen.say(
         &format!("结果：{out}\n下一步：mingcha findings list --run {out}\n        mingcha export --run {out} --out DIR"),

@@ -1,15 +1,21 @@
-//! `mingcha verify`: a store or a run, proved whole and unchanged.
+//! `mingcha verify`: a store, a run or a ledger, proved whole and unchanged.
+
+use std::path::Path;
 
 use mingcha_intake::Store;
-use mingcha_ledger::RunFolder;
+use mingcha_ledger::{Book, RunFolder};
 use serde_json::json;
 
 use super::Context;
+use super::ledger::refused;
 use crate::args::{Format, Verify};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::render::count;
 
 pub(super) fn run(context: &Context, args: &Verify) -> Outcome {
+    if let Some(path) = &args.what.ledger {
+        return ledger(context, path, args);
+    }
     let (folder, faults, rows) = match (&args.what.store, &args.what.run) {
         (Some(path), _) => match Store::open(path) {
             Ok(store) => {
@@ -39,4 +45,25 @@ pub(super) fn run(context: &Context, args: &Verify) -> Outcome {
         }
     }
     Ok(if faults.is_empty() { Exit::Done } else { Exit::Inputs })
+}
+
+fn ledger(context: &Context, path: &Path, args: &Verify) -> Outcome {
+    let proof = Book::verify(path, args.head.as_deref()).map_err(refused)?;
+    let screen = &context.screen;
+    let whole = proof.faults.is_empty();
+    if args.shape.format == Format::Json {
+        screen.json(&json!({"ledger": path.display().to_string(), "whole": whole, "faults": proof.faults, "remarks": proof.remarks,
+            "events": proof.events, "head": proof.head}));
+    } else {
+        screen.diagnostics(&proof.faults);
+        screen.diagnostics(&proof.remarks);
+        if whole {
+            let (path, events, head) = (path.display(), count(proof.events), &proof.head);
+            screen.line(screen.say(
+                &format!("完整，未被改动：{path}（{events} 个事件）\n链头：{head}\n把链头抄存在别处，日后用 `mingcha verify --ledger {path} --head HASH` 可证明此前的历史没有被换过"),
+                &format!("whole and unchanged: {path} ({events} events)\nhead: {head}\nkeep the head elsewhere; `mingcha verify --ledger {path} --head HASH` proves later that the history up to it was not exchanged"),
+            ));
+        }
+    }
+    Ok(if whole { Exit::Done } else { Exit::Inputs })
 }

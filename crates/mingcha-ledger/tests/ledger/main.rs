@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+mod book;
 mod explaining;
 mod fixture;
 mod flat_files;
+mod lives;
 mod masking;
+mod nights;
+mod proof;
 mod run_folder;
+mod waivers;
 mod workbook;
