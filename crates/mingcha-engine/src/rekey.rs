@@ -363,9 +363,10 @@ fn chunk(
     let order = UInt32Array::from(order);
     let of_bucket = |b: usize| {
         let (from, to) = (starts[b] as usize, starts[b + 1] as usize);
-        Ok::<_, DataFusionError>(compact(&take_record_batch(&rows, &order.slice(from, to - from))?))
+        Ok::<_, DataFusionError>(take_record_batch(&rows, &order.slice(from, to - from))?)
     };
     let Some(spill_dir) = on_disk else {
+        // The text of all buckets stays in one buffer: all of them are kept anyway.
         return Ok(Some(Chunk::Memory((0..n_buckets).map(of_bucket).collect::<Result<_, _>>()?)));
     };
     let mut named = tempfile::Builder::new();
@@ -376,7 +377,8 @@ fn chunk(
     };
     let mut writer = FileWriter::try_new(BufWriter::new(file.reopen()?), &rows.schema())?;
     for b in 0..n_buckets {
-        writer.write(&of_bucket(b)?)?;
+        // A file would get all text of the part with every bucket.
+        writer.write(&compact(&of_bucket(b)?))?;
     }
     writer.finish()?;
     Ok(Some(Chunk::Disk(file)))
