@@ -222,20 +222,26 @@ fn said(keys: &Keys, about: &str, row: &Answers) -> Said {
     Said { facts: row.values.iter().map(digest).collect(), settled: row.is_settled() }
 }
 
-/// A fact that both state, and differently. Who has not settled the matter contradicts nobody.
-fn dispute(a: &Said, b: &Said) -> Option<String> {
+/// A fact that both state, and differently. Who has not settled the matter contradicts nobody; and who checked it after
+/// another list checked it another day, which is no contradiction either.
+fn dispute(a: &Said, b: &Said, same_list: bool) -> Option<Field> {
     if !a.settled || !b.settled {
         return None;
     }
-    let facts = ["conclusion", "state", "died", "card", "by", "on", "how", "document"];
-    let differs = |fact: &&&str| match (a.facts.get(**fact), b.facts.get(**fact)) {
+    let matter = [Field::Conclusion, Field::State, Field::Died, Field::Card];
+    let record = [Field::By, Field::On, Field::How, Field::Document];
+    let fact = |said: &'_ Said, field: Field| said.facts.get(field.as_str()).cloned();
+    let differs = |field: &Field| match (fact(a, *field), fact(b, *field)) {
         (Some(a), Some(b)) => a != b,
         _ => false,
     };
+    if let Some(field) = matter.into_iter().find(differs) {
+        return Some(field);
+    }
     // A later payment has a receipt of its own.
-    let same = |fact: &str| a.facts.get(fact) == b.facts.get(fact);
-    let later_money = same("conclusion") && !same("recovered") && a.facts.contains_key("conclusion");
-    facts.iter().filter(differs).find(|fact| !(later_money && **fact == "document")).map(|f| (*f).to_owned())
+    let later_money = fact(a, Field::Recovered) != fact(b, Field::Recovered);
+    let record = record.into_iter().filter(|field| same_list && !(later_money && *field == Field::Document));
+    record.into_iter().find(|field| differs(field))
 }
 
 /// Finds every two rows, of these files or of earlier ones, that disagree; nothing of such a lead is taken.
@@ -263,17 +269,19 @@ fn disagreements(
         for (i, (p, r, said)) in rows.iter().enumerate() {
             let here = &parcels[*p].rows[*r];
             for (q, s, other) in rows.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, row)| row) {
-                if let Some(field) = dispute(said, other) {
+                let number = |p: usize| parcels[p].handout.as_ref().map(|handout| &handout.id);
+                if let Some(field) = dispute(said, other, number(*p) == number(*q)) {
                     let there = &parcels[*q].rows[*s];
-                    let field = field_of(&field);
                     let place = format!("{} {}", there.place.file, there.place.cell(field));
                     found.push((*p, *r, disagree(here, field, &place)));
                 }
             }
             for earlier in known.of(about).iter().filter(|e| e.day() >= opened) {
-                if let Some(field) = dispute(said, &earlier.said) {
+                let same_list =
+                    parcels[*p].handout.as_ref().is_some_and(|handout| handout.id == earlier.handout);
+                if let Some(field) = dispute(said, &earlier.said, same_list) {
                     let place = format!("{} ({})", earlier.file, earlier.day());
-                    found.push((*p, *r, disagree(here, field_of(&field), &place)));
+                    found.push((*p, *r, disagree(here, field, &place)));
                 }
             }
         }
@@ -283,20 +291,6 @@ fn disagreements(
         parcels[p].faults.push(fault);
     }
     Ok(())
-}
-
-fn field_of(name: &str) -> Field {
-    let all = [
-        Field::Conclusion,
-        Field::State,
-        Field::Died,
-        Field::Card,
-        Field::By,
-        Field::On,
-        Field::How,
-        Field::Document,
-    ];
-    all.into_iter().find(|field| field.as_str() == name).unwrap_or(Field::Conclusion)
 }
 
 /// The leads of a list by what it calls them. Made once per file: a masked list of many leads has as many names.
@@ -329,6 +323,7 @@ struct Known {
 
 /// What one file said.
 struct Earlier {
+    handout: String,
     file: String,
     at: String,
     said: Said,
@@ -356,7 +351,12 @@ impl Known {
 
     fn remember(&mut self, file: &Returned) {
         for (about, said) in &file.rows {
-            let earlier = Earlier { file: file.file.clone(), at: file.at.clone(), said: said.clone() };
+            let earlier = Earlier {
+                handout: file.handout.clone(),
+                file: file.file.clone(),
+                at: file.at.clone(),
+                said: said.clone(),
+            };
             self.rows.entry(about.clone()).or_default().push(earlier);
         }
         for (person, answer) in &file.controls {

@@ -58,6 +58,12 @@ fn with(mut edits: Vec<Edit>, cell: &str, put: Put) -> Vec<Edit> {
     edits
 }
 
+fn with_one(edits: Vec<Edit>, one: Edit) -> Vec<Edit> {
+    let mut edits: Vec<Edit> = edits.into_iter().filter(|(_, cell, _)| *cell != one.1).collect();
+    edits.push(one);
+    edits
+}
+
 /// Errors of a file: code, and the cell where there is one.
 fn errors(brought: &Brought) -> BTreeSet<(String, String)> {
     let cell = |column: &Option<String>| column.clone().unwrap_or_default();
@@ -422,6 +428,27 @@ fn a_file_that_disagrees_with_an_earlier_one_is_refused_and_one_that_adds_to_it_
     let brought =
         take(&house.desk, &[house.list(0, "f.xlsx", &row(4, "属实", &[("V", text("19"))]))], Mode::Whole);
     assert_eq!(errors(&brought[0]), [("MC890".to_owned(), format!("{LIST}!R4"))].into());
+}
+
+#[test]
+fn who_checks_after_another_list_may_agree_on_another_day_and_must_not_contradict() {
+    let house = house(1, Lang::Zh);
+    let second = Order { recipient: "wang", at: "2026-11-05T10:00:00Z", ..Order::default() }
+        .make(&mut house.desk.open(), &house.desk.dir.path().join("lists"))
+        .unwrap();
+    let second = file(&second, "findings.xlsx");
+    let first = house.list(0, "first.xlsx", &row(2, "属实", &[("V", text("17"))]));
+    let again = [("S", text("wang")), ("T", Put::Day("2026-11-12")), ("V", text("18")), ("X", text("确实"))];
+    let (agrees, contradicts) = (house.back("agrees.xlsx"), house.back("contradicts.xlsx"));
+    fill(&second, &agrees, &row(2, "属实", &again).into_iter().fold(vec![], |all, e| with_one(all, e)));
+    let brought = take(&house.desk, &[first, agrees], Mode::Whole);
+    assert!(brought.iter().all(|b| b.taken && errors(b).is_empty()), "{:?}", brought[1].faults);
+    let id = house.lead(0, 2);
+    assert_eq!(house.desk.story(&id), ["new", "assigned", "checked", "confirmed", "noted"]);
+    let otherwise = row(2, "不属实：匹配有误", &[("X", text("另一个人"))]);
+    fill(&second, &contradicts, &otherwise);
+    let brought = take(&house.desk, &[contradicts], Mode::Whole);
+    assert_eq!(errors(&brought[0]), [("MC889".to_owned(), format!("{LIST}!R2"))].into());
 }
 
 #[test]
