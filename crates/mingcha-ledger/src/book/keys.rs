@@ -20,7 +20,13 @@ impl Keys {
         self.mac("mingcha person 1", &[subject_id], 32)
     }
 
-    /// Where a person stands in the draw of the export `number`, and in the order of its visit sheet.
+    /// Where a person stands on the visit sheet of the export `number`: by another measure than in the draw, or those who
+    /// were drawn would all stand at its top.
+    pub(crate) fn place(&self, number: &str, subject_id: &str) -> String {
+        self.mac("mingcha place 1", &[number, subject_id], 32)
+    }
+
+    /// Where a person stands in the draw of the export `number`.
     pub(crate) fn rank(&self, number: &str, subject_id: &str) -> String {
         self.mac("mingcha draw 1", &[number, subject_id], 32)
     }

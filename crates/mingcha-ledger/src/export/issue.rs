@@ -158,17 +158,18 @@ pub fn issue(
         persons: 0,
         controls: None,
     };
+    let gone = cancelled(book, &issued.recipient, &findings)?;
+    // A list without leads may still have something to cancel; with neither there is nothing to say.
+    if findings.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
+        return Err(nobody_there(&dispatch.addressee));
+    }
     let mut staging = Staging::create(out, options.replace)?;
     if options.profile == Profile::Public {
         job.write_counts(&findings, &mut staging)?;
     } else {
         let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: &keys };
         handout.leads = findings.iter().map(|f| f.finding_id.clone()).collect();
-        let mut gone = cancelled(book, &issued.recipient, &handout.leads)?;
-        // A list without leads may still have something to cancel; with neither there is nothing to say.
-        if findings.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
-            return Err(nobody_there(&dispatch.addressee));
-        }
+        let mut gone = gone;
         if !matches!(options.format, Format::Xlsx | Format::Csv) {
             issued.untold = gone.len() as u64;
             gone.clear();
@@ -202,9 +203,9 @@ pub fn issue(
                 all.extend(controls);
                 handout.sample = Some(sample);
             }
-            // By place, then as the draw has it: nobody is last because they were added last.
+            // By area, then in an order that means nothing.
             all.sort_by(|(a, p), (b, q)| {
-                (&p.area_code, keys.rank(&number, a)).cmp(&(&q.area_code, keys.rank(&number, b)))
+                (&p.area_code, keys.place(&number, a)).cmp(&(&q.area_code, keys.place(&number, b)))
             });
             let sheet: Vec<Person> = all.into_iter().map(|(_, person)| eye.person(person)).collect();
             if !sheet.is_empty() {
@@ -352,8 +353,9 @@ fn draw(
 fn cancelled(
     book: &Book,
     recipient: &str,
-    listed: &BTreeSet<String>,
+    findings: &[Finding],
 ) -> Result<Vec<(Lead, Vec<String>)>, Diagnostic> {
+    let listed: BTreeSet<&String> = findings.iter().map(|finding| &finding.finding_id).collect();
     let mut gone = book.cancellations()?;
     gone.retain(|c| c.recipient == recipient && !listed.contains(&c.finding_id));
     let leads = book.leads_of(&gone.iter().map(|c| c.finding_id.clone()).collect())?;

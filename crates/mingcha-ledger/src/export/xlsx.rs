@@ -68,7 +68,13 @@ pub(super) fn write_visits(job: &Job<'_>, persons: &[visits::Person], path: &Pat
         Scope::Area(code) => Some(code.as_str()),
         _ => None,
     };
-    let mut book = Book::new(job, area, path)?;
+    let mut book = Book { for_visitors: true, ..Book::new(job, area, path)? };
+    let properties = DocProperties::new()
+        .set_title(say(lang, "入户核查表", "Visit sheet"))
+        .set_author("Mingcha 明察")
+        .set_comment(format!("export {}", job.export_id))
+        .set_creation_datetime(AsOf(&job.manifest.as_of));
+    book.workbook.set_properties(&properties);
     let title = say(lang, "入户核查", "Visits");
     book.sheets(title, visits::visits(job, persons), Some(Kind::Visits), Layout { frozen: 4, pages: 1 })?;
     book.notes()?;
@@ -105,6 +111,8 @@ struct Book<'a> {
     path: &'a Path,
     workbook: Workbook,
     styles: Styles,
+    /// Whether it is shown at doors: then it says nothing of leads.
+    for_visitors: bool,
     /// Name, kind and rows of every list.
     lists: Vec<(String, Kind, u32)>,
 }
@@ -121,7 +129,7 @@ impl<'a> Book<'a> {
             .set_comment(format!("export {} run {}", job.export_id, job.manifest.run_id))
             .set_creation_datetime(AsOf(&job.manifest.as_of));
         workbook.set_properties(&properties);
-        Ok(Self { job, area, path, workbook, styles: Styles::new(), lists: Vec::new() })
+        Ok(Self { job, area, path, workbook, styles: Styles::new(), for_visitors: false, lists: Vec::new() })
     }
 
     fn fail(&self) -> impl Fn(XlsxError) -> Diagnostic + use<> {
@@ -237,6 +245,9 @@ impl<'a> Book<'a> {
                 .to_owned(),
             ),
         ];
+        if self.for_visitors {
+            facts.pop();
+        }
         if let Some(area) = self.area {
             facts.insert(0, (say(lang, "地区", "Area"), job.area_label(area)));
         }
@@ -342,8 +353,11 @@ impl<'a> Book<'a> {
 
     fn page_header(&self) -> String {
         let (job, lang) = (self.job, self.job.lang());
-        let mut parts =
-            vec![say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts").to_owned()];
+        let title = match self.for_visitors {
+            true => say(lang, "入户核查表", "Visit sheet"),
+            false => say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts"),
+        };
+        let mut parts = vec![title.to_owned()];
         if let Some(recipient) = &job.options.recipient {
             parts.push(format!("{}{recipient}", say(lang, "接收人：", "for ")));
         }
@@ -362,7 +376,8 @@ impl<'a> Book<'a> {
         match (&job.issued, &job.options.recipient) {
             (Some(mark), Some(recipient)) => {
                 let recipient = clip(recipient, 60).replace('&', "&&");
-                format!("&L&9{} {recipient}&C&9{pages}&R&9{}", mark.number, readable(mark.at))
+                // A blank before what may begin with a figure: it would be read as part of the size.
+                format!("&L&9{} {recipient}&C&9{pages}&R&9 {}", mark.number, readable(mark.at))
             }
             _ => format!("&C&9{pages}"),
         }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use calamine::{Data, Reader, Xlsx, open_workbook};
+use calamine::{Reader, Xlsx, open_workbook};
 use mingcha_ledger::book::{Book, By, Policy};
 use mingcha_ledger::{Addressee, Dispatch, ExportOptions, Issued, Payee, Profile, issue};
 use mingcha_rules::{Diagnostic, Finding, Lang};

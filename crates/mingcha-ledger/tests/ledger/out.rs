@@ -186,7 +186,8 @@ fn the_visit_sheet_holds_persons_of_leads_and_of_the_sample_and_nothing_tells_th
     for n in 1..=4 {
         text.push_str(&part(&file(&issued, "visits.xlsx"), &format!("xl/worksheets/sheet{n}.xml")));
     }
-    for word in ["PEN-13", "重复发放", "severity", "严重程度", "对照"] {
+    text.push_str(&part(&file(&issued, "visits.xlsx"), "xl/sharedStrings.xml"));
+    for word in ["PEN-13", "重复发放", "severity", "严重程度", "对照", "线索", "疑点"] {
         assert!(!text.contains(word), "{word}");
     }
     let keys: BTreeSet<&String> = (2..=8).map(|row| &visits[&format!("A{row}")]).collect();
@@ -214,6 +215,22 @@ fn the_visit_sheet_holds_persons_of_leads_and_of_the_sample_and_nothing_tells_th
     assert_eq!(sheet(&file(&again, "visits.xlsx"), "入户核查"), visits);
     let next = order(crowd).make(&mut desk.open(), &out.join("b")).unwrap();
     assert_ne!(sheet(&file(&next, "visits.xlsx"), "入户核查"), visits);
+}
+
+#[test]
+fn those_who_were_drawn_stand_anywhere_on_the_sheet() {
+    let all = villages(1, 8);
+    let desk = desk(all.clone());
+    let mut places = BTreeSet::new();
+    for _ in 0..12 {
+        let order = Order { payees: Some(payees(0, 90)), controls: Some(2), ..Order::default() };
+        let issued = order.make(&mut desk.open(), &desk.dir.path().join("lists")).unwrap();
+        let visits = sheet(&file(&issued, "visits.xlsx"), "入户核查");
+        let drawn = |row: &u32| all.iter().all(|f| f.subject_id != visits[&format!("D{row}")]);
+        places.extend((2..=11).filter(drawn));
+    }
+    // Twelve draws that touch five places of ten or fewer: less than once in ten million.
+    assert!(places.len() > 5 && places.iter().any(|row| *row > 6), "{places:?}");
 }
 
 #[test]
