@@ -440,7 +440,7 @@ fn who_checks_after_another_list_may_agree_on_another_day_and_must_not_contradic
     let first = house.list(0, "first.xlsx", &row(2, "属实", &[("V", text("17"))]));
     let again = [("S", text("wang")), ("T", Put::Day("2026-11-12")), ("V", text("18")), ("X", text("确实"))];
     let (agrees, contradicts) = (house.back("agrees.xlsx"), house.back("contradicts.xlsx"));
-    fill(&second, &agrees, &row(2, "属实", &again).into_iter().fold(vec![], |all, e| with_one(all, e)));
+    fill(&second, &agrees, &row(2, "属实", &again).into_iter().fold(vec![], with_one));
     let brought = take(&house.desk, &[first, agrees], Mode::Whole);
     assert!(brought.iter().all(|b| b.taken && errors(b).is_empty()), "{:?}", brought[1].faults);
     let id = house.lead(0, 2);
