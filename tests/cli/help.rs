@@ -31,6 +31,7 @@ fn help_is_chinese_for_those_who_ask_for_chinese() {
       findings     查看和办理线索：为什么列出，为什么没有列出，谁在查
       ledger       台账：逐夜记入运行结果，查看每夜的变化
       export       导出线索清单，默认脱敏
+      import       导入填好的清单：先看会改变什么，再记入台账
       verify       核对数据仓、运行结果或台账是否完整、未被改动
       config       查看配置及其来源
       schema       输出编辑器使用的 JSON Schema
@@ -70,6 +71,7 @@ fn help_is_english_for_those_who_ask_for_english() {
       findings     look at findings and work on them: why flagged, why not, who checks
       ledger       the ledger: take runs in, see what each night changed
       export       write lists of findings; masked by default
+      import       take filled lists back: see what would change, then write it into the ledger
       verify       prove that a store, a run or a ledger is whole and unchanged
       config       the configuration and where it comes from
       schema       JSON Schema for editors
@@ -241,7 +243,7 @@ fn without_a_verb_the_help_is_shown_in_the_language_of_the_user() {
 fn completions_and_man_pages_know_every_verb() {
     let verbs = [
         "demo", "synth", "init", "check", "test", "rules", "prepare", "plan", "run", "findings", "ledger",
-        "export", "verify", "config",
+        "export", "import", "verify", "config",
     ];
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = mingcha(here(), &["completions", shell]).well().out;

@@ -3,10 +3,11 @@
 //! the only thing read through a library.
 //!
 //! `help` what it says of itself · `rules` checking and explaining rules · `intake` bad extracts · `city` a
-//! small city held against its truth · `ledger` leads from night to night, and what people do about them · `workspace` a folder of one's own and its settings.
+//! small city held against its truth · `back` lists that leave on record and come back · `ledger` leads from night to night, and what people do about them · `workspace` a folder of one's own and its settings.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod back;
 mod city;
 mod harness;
 mod help;

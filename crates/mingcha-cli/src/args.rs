@@ -91,6 +91,8 @@ pub(crate) enum Verb {
     Ledger(Ledger),
     #[command(about = say("导出线索清单，默认脱敏", "write lists of findings; masked by default"))]
     Export(Export),
+    #[command(about = say("导入填好的清单：先看会改变什么，再记入台账", "take filled lists back: see what would change, then write it into the ledger"))]
+    Import(Import),
     #[command(about = say("核对数据仓、运行结果或台账是否完整、未被改动", "prove that a store, a run or a ledger is whole and unchanged"))]
     Verify(Verify),
     #[command(about = say("查看配置及其来源", "the configuration and where it comes from"), subcommand_required = true)]
@@ -289,6 +291,10 @@ pub(crate) struct Desk {
     pub(crate) who: Option<String>,
     #[arg(long, value_name = "TIME", value_parser = parse_time, help = say("办理时间，YYYY-MM-DD 或 RFC 3339；默认现在", "when, as YYYY-MM-DD or RFC 3339; by default now"))]
     pub(crate) at: Option<String>,
+}
+
+fn parse_day(text: &str) -> Result<String, String> {
+    crate::config::parse_date(text).map(|day| day.to_string()).ok_or_else(|| "YYYY-MM-DD".to_owned())
 }
 
 fn parse_time(text: &str) -> Result<String, String> {
@@ -613,6 +619,32 @@ pub(crate) struct Export {
     pub(crate) replace: bool,
     #[command(flatten)]
     pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[arg(long = "for", value_name = "AREA|PERSON", help = say("导出某区划或某承办人的待办线索和入户核查表；需要台账", "what is open in an area or assigned to a person, with a visit sheet; needs a ledger"))]
+    pub(crate) addressee: Option<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, help = say("有效期的最后一天；默认 30 天后", "last day on which the list is valid; by default 30 days from now"))]
+    pub(crate) expires: Option<String>,
+    #[arg(long, value_name = "DIR", help = say("数据仓，用来为入户核查表抽取对照样本", "the store, out of which the control sample of a visit sheet is drawn"))]
+    pub(crate) store: Option<PathBuf>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help = say("对照样本的人数；默认每 10 人抽 1 人", "persons of the control sample; by default one for ten of the list"))]
+    pub(crate) controls: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[arg(value_name = "FILE", required = true, help = say("填好的工作簿", "filled workbooks"))]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[arg(long, help = say("记入台账；不加则只显示会改变什么", "write into the ledger; without it, only say what would change"))]
+    pub(crate) commit: bool,
+    #[arg(long, requires = "commit", help = say("有错的文件也采用其中无误的行；不加则整份退回", "take the good rows of files with errors too; without it such a file is refused whole"))]
+    pub(crate) partial: bool,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
 }
 
 #[derive(Debug, Args)]

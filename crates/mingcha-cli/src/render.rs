@@ -193,7 +193,13 @@ impl Screen {
                 Lang::En => format!(", data row {row}"),
             });
         }
-        if let Some(column) = &place.column {
+        // A cell of a workbook, `线索清单!R5`, or a column of an extract.
+        if let Some(cell) = place.column.as_ref().filter(|column| column.contains('!')) {
+            out.push_str(&match self.lang {
+                Lang::Zh => format!("，单元格 {cell}"),
+                Lang::En => format!(", cell {cell}"),
+            });
+        } else if let Some(column) = &place.column {
             out.push_str(&match self.lang {
                 Lang::Zh => format!("，“{column}”列"),
                 Lang::En => format!(", column {column}"),

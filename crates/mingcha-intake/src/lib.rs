@@ -30,6 +30,7 @@ pub mod schema;
 mod shards;
 mod store;
 mod tables;
+mod texts;
 mod typing;
 
 pub use changes::Changes;
@@ -44,3 +45,4 @@ pub use quality::{DatasetQuality, FieldQuality, QualityReport, RejectedPlace};
 pub use schema::{builtin_schema, sql_schema};
 pub use store::Store;
 pub use tables::{OfPersons, Part, RowLocator, Tables};
+pub use texts::texts;

@@ -7,6 +7,8 @@
 //! Knows no clock (time comes with [`By`]), no engine and no extract: those who know one lend it as [`Extracts`].
 
 mod chain;
+mod hand;
+mod keys;
 mod lead;
 mod life;
 mod lock;
@@ -38,9 +40,13 @@ use lock::Lock;
 use schema::broken;
 
 pub use chain::By;
+pub(crate) use hand::settles;
+pub use hand::{Answer, Control, Returned, Said, Sample};
+pub(crate) use keys::Keys;
 pub use lead::{Check, Clearance, Evidence, Lead, Light, Mark, Presence, Stage};
 pub use life::Action;
 pub use night::{Extracts, Night};
+pub(crate) use policy::parse as parse_day;
 pub use policy::{Handler, Investigator, Policy};
 pub use verify::Proof;
 pub use waiver::{ListedWaiver, Waiver, WaiverState};
@@ -123,7 +129,7 @@ pub struct Event {
 }
 
 /// A list that left the house: who holds which leads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handout {
     /// Number of the export.
@@ -139,6 +145,12 @@ pub struct Handout {
     /// Leads of earlier handouts that this one takes back.
     #[serde(default)]
     pub cancels: BTreeSet<String>,
+    /// What its reader may see: `investigator`, `supervisor`, `public`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub profile: String,
+    /// The control sample that rides along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
 }
 
 /// A lead that somebody holds and that stands no more.
@@ -639,7 +651,7 @@ impl Book {
     /// # Errors
     /// `MC842` where the database refuses.
     pub fn handouts(&self) -> Result<Vec<Handout>, Diagnostic> {
-        let mut all: Vec<Handout> = entries(&self.conn, &self.path, Register::Handouts, "1 = 1", &[])?
+        let mut all: Vec<Handout> = entries(&self.conn, &self.path, Register::Handouts, hand::LISTS, &[])?
             .into_iter()
             .map(|(_, handout, _)| handout)
             .collect();

@@ -4,9 +4,11 @@
 
 mod counts;
 mod csv;
+mod issue;
 mod list;
 mod ndjson;
 mod parquet;
+mod visits;
 mod xlsx;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,12 @@ use crate::record::{Fields, Manifest};
 use crate::run::{RunFolder, new_sibling, sync_folder};
 use crate::words::{Glossary, say};
 
+pub use issue::{Addressee, Dispatch, Issued, Payee, Payees, issue};
+pub(crate) use list::{Answer, Field, Kind};
+pub(crate) use xlsx::{META, SEAL, hundredths, plain, seal_of_meta};
+
 /// Version of the list's columns, in `_meta`: an import must know it.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The most rows that a spreadsheet can hold, heading included.
 pub const SPREADSHEET_ROWS: u32 = 1_048_576;
@@ -181,16 +187,7 @@ pub fn export(
     }
     let masker = Masker::new(options.profile, catalogue.contracts);
     let findings: Vec<Finding> = findings.iter().map(|finding| masker.finding(finding)).collect();
-    job.write_part(None, &in_reading_order(findings.iter()), &mut staging)?;
-    if options.by_area {
-        let mut areas: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
-        for finding in &findings {
-            areas.entry(job.area_of(finding)).or_default().push(finding);
-        }
-        for (area, findings) in &areas {
-            job.write_part(Some(area), &in_reading_order(findings.iter().copied()), &mut staging)?;
-        }
-    }
+    job.write_lists(&findings, &[], &mut staging)?;
     staging.publish()
 }
 
@@ -215,6 +212,10 @@ struct Job<'a> {
     manifest: &'a Manifest,
     outcomes: Vec<Outcome>,
     export_id: String,
+    /// What the ledger knows of this export; none without a ledger.
+    issued: Option<issue::Mark<'a>>,
+    /// Whose area it is, where it is not the whole run.
+    scope: issue::Scope,
 }
 
 impl<'a> Job<'a> {
@@ -230,6 +231,8 @@ impl<'a> Job<'a> {
             manifest: run.manifest(),
             outcomes: run.outcomes()?,
             export_id: export_id(run.manifest(), options),
+            issued: None,
+            scope: issue::Scope::Whole,
         })
     }
 
@@ -257,21 +260,56 @@ impl<'a> Job<'a> {
         of_run.or_else(|| self.catalogue.rule(rule_id).map(|r| r.title.clone())).unwrap_or_default()
     }
 
-    fn write_part(
+    /// The whole list, and one per area where asked for. The findings are masked already.
+    fn write_lists(
         &self,
-        area: Option<&str>,
-        findings: &[&Finding],
+        findings: &[Finding],
+        cancelled: &[visits::Cancelled],
         staging: &mut Staging,
     ) -> Result<(), Diagnostic> {
-        let stem = match area {
-            None => "findings".to_owned(),
-            Some(code) => format!("areas/{}", file_name(&self.area_label(code))),
+        let whole = match &self.scope {
+            issue::Scope::Area(code) => Some(code.as_str()),
+            _ => None,
         };
+        let name = self.name("findings");
+        self.write_part(&name, whole, &in_reading_order(findings.iter()), cancelled, staging)?;
+        if self.options.by_area {
+            let mut areas: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
+            for finding in findings {
+                areas.entry(self.area_of(finding)).or_default().push(finding);
+            }
+            for (area, findings) in &areas {
+                let stem = format!("areas/{}", self.name(&file_name(&self.area_label(area))));
+                self.write_part(
+                    &stem,
+                    Some(area),
+                    &in_reading_order(findings.iter().copied()),
+                    &[],
+                    staging,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a file; one that has a number bears it, so that files of many exports can lie in one folder.
+    fn name(&self, stem: &str) -> String {
+        self.issued.as_ref().map_or_else(|| stem.to_owned(), |mark| format!("{}-{stem}", mark.number))
+    }
+
+    fn write_part(
+        &self,
+        stem: &str,
+        area: Option<&str>,
+        findings: &[&Finding],
+        cancelled: &[visits::Cancelled],
+        staging: &mut Staging,
+    ) -> Result<(), Diagnostic> {
         let done = |path| Exported { path, rows: findings.len() as u64, area: area.map(str::to_owned) };
         match self.options.format {
             Format::Xlsx => {
                 let path = staging.path(&format!("{stem}.xlsx"), done)?;
-                xlsx::write(self, area, findings, &path)
+                xlsx::write(self, area, findings, cancelled, &path)
             }
             Format::Csv => {
                 let path = staging.path(&format!("{stem}.csv"), done)?;
@@ -283,7 +321,12 @@ impl<'a> Job<'a> {
                 let path = staging.path(&format!("{stem}-evidence.csv"), done)?;
                 csv::write(self, list::evidence(self, findings), &path)?;
                 let path = staging.path(&format!("{stem}-summary.csv"), done)?;
-                csv::write(self, list::by_rule(self, findings, area.is_none())?, &path)
+                csv::write(self, list::by_rule(self, findings, self.is_whole(area))?, &path)?;
+                if cancelled.is_empty() {
+                    return Ok(());
+                }
+                let path = staging.path(&format!("{stem}-cancelled.csv"), done)?;
+                csv::write(self, visits::cancelled(self, cancelled), &path)
             }
             Format::Parquet => {
                 parquet::write(self, findings, &staging.path(&format!("{stem}.parquet"), done)?)
@@ -292,17 +335,23 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Whether a file with this area holds all of the run: only then do rules without findings stand in its summary.
+    fn is_whole(&self, area: Option<&str>) -> bool {
+        area.is_none() && matches!(self.scope, issue::Scope::Whole)
+    }
+
     fn write_counts(&self, findings: &[Finding], staging: &mut Staging) -> Result<(), Diagnostic> {
         let cells = counts::cells(findings)?;
+        let name = |ending: &str| self.name(&format!("counts{ending}"));
         let done = |path| Exported { path, rows: cells.len() as u64, area: None };
         match self.options.format {
-            Format::Xlsx => xlsx::write_counts(self, &cells, &staging.path("counts.xlsx", done)?),
+            Format::Xlsx => xlsx::write_counts(self, &cells, &staging.path(&name(".xlsx"), done)?),
             Format::Csv => {
-                csv::write(self, counts::table(self, &cells), &staging.path("counts.csv", done)?)?;
-                csv::write(self, counts::outcomes(self), &staging.path("counts-rules.csv", done)?)
+                csv::write(self, counts::table(self, &cells), &staging.path(&name(".csv"), done)?)?;
+                csv::write(self, counts::outcomes(self), &staging.path(&name("-rules.csv"), done)?)
             }
-            Format::Parquet => parquet::write_counts(self, &cells, &staging.path("counts.parquet", done)?),
-            Format::Ndjson => ndjson::write_counts(self, &cells, &staging.path("counts.ndjson", done)?),
+            Format::Parquet => parquet::write_counts(self, &cells, &staging.path(&name(".parquet"), done)?),
+            Format::Ndjson => ndjson::write_counts(self, &cells, &staging.path(&name(".ndjson"), done)?),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod book;
 pub mod explain;
 pub mod export;
 mod fault;
+pub mod import;
 pub mod mask;
 mod record;
 pub mod run;
@@ -16,7 +17,11 @@ mod words;
 
 pub use book::Book;
 pub use explain::{Explanation, FindingExplanation, Style, explain_finding, explain_person};
-pub use export::{Catalogue, Encoding, ExportOptions, Exported, Format, export};
+pub use export::{
+    Addressee, Catalogue, Dispatch, Encoding, ExportOptions, Exported, Format, Issued, Payee, Payees, export,
+    issue,
+};
+pub use import::import;
 pub use mask::{Masker, Profile};
 pub use record::{Counts, InputFile, Manifest, ManifestRule, RunRecord, Seal};
 pub use run::{RunFolder, RunWriter, parts_folder, sweep};

@@ -71,15 +71,49 @@ pub(crate) fn identity(code: &str, lang: Lang) -> String {
     format!("{code} {word}")
 }
 
-/// What an investigator may conclude: code, Chinese, English. The import accepts each of the three.
-pub(crate) const CONCLUSIONS: [(&str, &str, &str); 6] = [
+/// An answer that is chosen from a list: code, Chinese, English. An import accepts each of the three.
+pub(crate) type Label = (&'static str, &'static str, &'static str);
+
+/// What an investigator may conclude.
+pub(crate) const CONCLUSIONS: [Label; 8] = [
     ("confirmed", "属实", "Confirmed"),
     ("partly_confirmed", "部分属实", "Partly confirmed"),
-    ("not_confirmed", "不属实", "Not confirmed"),
-    ("source_data_wrong", "源数据有误", "Source data wrong"),
+    ("legitimate", "不属实：情况合法", "Not so: lawful"),
+    ("source_data_wrong", "不属实：源数据有误", "Not so: source data wrong"),
+    ("wrong_match", "不属实：匹配有误", "Not so: wrong match"),
     ("in_progress", "正在核查", "Being checked"),
     ("cannot_be_checked", "无法核实", "Cannot be checked"),
+    ("other", "其他", "Other"),
 ];
+
+/// How something was checked.
+pub(crate) const WAYS: [Label; 4] = [
+    ("visit", "入户", "Visit"),
+    ("telephone", "电话", "Telephone"),
+    ("papers", "查阅资料", "Papers"),
+    ("other", "其他", "Other"),
+];
+
+/// How a visitor found a person.
+pub(crate) const STATES: [Label; 6] = [
+    ("alive", "健在", "Alive"),
+    ("dead", "已死亡", "Dead"),
+    ("custody", "在押服刑", "In custody"),
+    ("away", "外出未见到", "Away, not seen"),
+    ("unknown", "查无此人", "Nobody knows them"),
+    ("other", "其他", "Other"),
+];
+
+/// Who holds the card on which money is paid.
+pub(crate) const HOLDERS: [Label; 4] = [
+    ("self", "本人", "Themselves"),
+    ("family", "亲属", "Family"),
+    ("guardian", "监护人或养老机构", "Guardian or care home"),
+    ("other", "其他", "Other"),
+];
+
+/// The lists behind the drop-downs, in the order in which they stand on their sheet.
+pub(crate) const CHOICES: [&[Label]; 4] = [&CONCLUSIONS, &WAYS, &STATES, &HOLDERS];
 
 /// `12345600` fen -> `123,456.00`.
 pub(crate) fn yuan(fen: i64) -> String {

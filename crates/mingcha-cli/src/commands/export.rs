@@ -1,16 +1,24 @@
-//! `mingcha export`: lists of findings out of a run, masked unless asked otherwise.
+//! `mingcha export`: lists of findings out of a run, masked unless asked otherwise; with a ledger on record, and for an
+//! area or a person with a visit sheet.
 
-use mingcha_ledger::{Catalogue, Encoding, ExportOptions, Exported, Format, Profile, RunFolder};
+use std::path::Path;
+
+use chrono::{Days, NaiveDate};
+use mingcha_intake::{Store, texts};
+use mingcha_ledger::{
+    Addressee, Catalogue, Dispatch, Encoding, ExportOptions, Exported, Format, Issued, Payee, Payees,
+    Profile, RunFolder,
+};
 use mingcha_rules::diagnostic::Diagnostic;
 
 use super::Context;
+use super::ledger::{self, Desk};
 use crate::args::{self, EncodingArg, Export, ExportFormat, ProfileArg};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
 use crate::render::{Table, count};
 
 pub(super) fn run(context: &Context, args: &Export) -> Outcome {
-    let run = open(context, &args.from)?;
     let out = context.config.needed("paths.export", "--out", args.out.as_deref())?;
     let shelf = Shelf::open(context, &args.packs);
     let options = ExportOptions {
@@ -26,9 +34,159 @@ pub(super) fn run(context: &Context, args: &Export) -> Outcome {
         recipient: args.recipient.clone(),
         ..ExportOptions::default()
     };
+    if context.config.path("ledger.path", args.desk.ledger.as_deref()).is_some() || args.addressee.is_some() {
+        return on_record(context, args, &out, &options, &shelf);
+    }
+    let run = open(context, &args.from)?;
     let files = mingcha_ledger::export(&run, &out, &options, &catalogue(&shelf)).map_err(refused)?;
     show(context, &files, options.profile);
     Ok(Exit::Done)
+}
+
+/// Days for which a list is valid unless it is said otherwise.
+const VALID_DAYS: u64 = 30;
+/// Whom the control sample is drawn from, and what is to be known of them.
+const PAYEES: (&str, [&str; 4]) = ("pension_payees", ["id_number", "name", "area_code", "status"]);
+/// `status` of those who are being paid.
+const PAID: &str = "1";
+
+/// A list with a number, that the ledger knows of.
+fn on_record(
+    context: &Context,
+    args: &Export,
+    out: &Path,
+    options: &ExportOptions,
+    shelf: &Shelf,
+) -> Outcome {
+    let desk = Desk::needed(context, &args.desk, shelf)?;
+    let addressee = match args.addressee.as_deref().map(str::trim) {
+        None => Addressee::Everything,
+        Some(code) if code.len() >= 2 && code.bytes().all(|b| b.is_ascii_digit()) => {
+            Addressee::Area(code.to_owned())
+        }
+        Some(name) => Addressee::Person(name.to_owned()),
+    };
+    let recipient = args.recipient.clone().unwrap_or_else(|| match &addressee {
+        Addressee::Everything => desk.by().who.to_owned(),
+        Addressee::Area(name) | Addressee::Person(name) => name.clone(),
+    });
+    let run = match (&args.from.run, &addressee) {
+        (None, Addressee::Area(_) | Addressee::Person(_)) => None,
+        _ => context.config.path("paths.run", args.from.run.as_deref()),
+    };
+    let run = run.map(|path| RunFolder::open(&path)).transpose().map_err(|f| Failure::inputs(vec![f]))?;
+    let visits = addressee != Addressee::Everything && options.format == Format::Xlsx;
+    let store = match context.config.path("paths.store", args.store.as_deref()).filter(|_| visits) {
+        // A store that is only configured may not have been made yet.
+        Some(path) if args.store.is_some() || path.exists() => {
+            Some(Store::open(&path).map_err(|fault| Failure::inputs(vec![fault]))?)
+        }
+        _ => None,
+    };
+    let payees = store.as_ref().map(|store| -> Payees<'_> { Box::new(payees(store)) });
+    let dispatch = Dispatch {
+        addressee,
+        recipient,
+        expires: expires(args, &desk)?,
+        run,
+        policy: &desk.policy,
+        payees,
+        controls: args.controls.map(|n| n as usize),
+    };
+    let mut book = desk.open()?;
+    let catalogue = catalogue(shelf);
+    let issued =
+        mingcha_ledger::issue(&mut book, dispatch, out, options, &catalogue, desk.by()).map_err(|fault| {
+            match fault.code.as_str() {
+                "MC806" | "MC811" | "MC812" | "MC813" => refused(fault),
+                _ => ledger::refused(fault),
+            }
+        })?;
+    show(context, &issued.files, options.profile);
+    tell(context, &issued, visits && options.profile != Profile::Public);
+    Ok(Exit::Done)
+}
+
+fn payees(store: &Store) -> impl Iterator<Item = Result<Payee, Diagnostic>> + '_ {
+    texts(store, PAYEES.0, &PAYEES.1).filter_map(|row| match row {
+        Err(fault) => Some(Err(fault)),
+        Ok(row) => match row.as_slice() {
+            [id_number, name, area_code, status] if status == PAID && !id_number.is_empty() => {
+                Some(Ok(Payee {
+                    id_number: id_number.clone(),
+                    name: name.clone(),
+                    area_code: area_code.clone(),
+                }))
+            }
+            _ => None,
+        },
+    })
+}
+
+fn expires(args: &Export, desk: &Desk) -> Result<String, Failure> {
+    let by = desk.by();
+    let today = NaiveDate::parse_from_str(by.day(), "%Y-%m-%d").unwrap_or_default();
+    let last = match &args.expires {
+        None => return Ok(today.checked_add_days(Days::new(VALID_DAYS)).unwrap_or(today).to_string()),
+        Some(day) => day.clone(),
+    };
+    if last.as_str() >= by.day() {
+        return Ok(last);
+    }
+    Err(Failure::usage(
+        Diagnostic::error(
+            "MC893",
+            format!("有效期的最后一天应不早于今天，实际为 {last}"),
+            format!("wanted a last day that is not over yet, got {last}"),
+        )
+        .with_help("给出今后的日期，或不写 `--expires`", "give a later day, or leave `--expires` out"),
+    ))
+}
+
+/// What the ledger now knows of the list.
+fn tell(context: &Context, issued: &Issued, visits: bool) {
+    let screen = &context.screen;
+    let (number, recipient, expires) = (&issued.number, &issued.recipient, &issued.expires);
+    let leads = count(issued.leads);
+    screen.line(screen.say(
+        &format!("导出编号 {number}，接收人 {recipient}，有效期至 {expires}，线索 {leads} 条；已记入台账"),
+        &format!("export {number} for {recipient}, valid until {expires}, {leads} leads; it is on record"),
+    ));
+    let more = |n: u64, zh: &str, en: &str| {
+        if n > 0 {
+            let n = count(n);
+            screen.line(screen.say(&format!("{zh}：{n}"), &format!("{en}: {n}")));
+        }
+    };
+    more(
+        issued.cancelled,
+        "撤销此前发出的线索，见“撤销”表",
+        "leads of earlier lists cancelled, on a sheet of their own",
+    );
+    more(
+        issued.untold,
+        "应撤销而未告知的线索：这种格式写不下，请另用 xlsx 或 csv 导出一次",
+        "leads that should be cancelled and are not: this format has no place for them; export once more as xlsx or csv",
+    );
+    more(
+        issued.bare,
+        "证据所在的运行结果已不在，只列出说明",
+        "leads whose run is not there any more: listed without their evidence",
+    );
+    match issued.controls {
+        Some((drawn, population)) => {
+            let (drawn, population, persons) = (count(drawn), count(population), count(issued.persons));
+            screen.line(screen.say(
+                &format!("入户核查表：线索涉及 {persons} 人，另从未列出的 {population} 人中抽取对照样本 {drawn} 人"),
+                &format!("visit sheet: {persons} persons of the leads, and a control sample of {drawn} out of {population} without a lead"),
+            ));
+        }
+        None if visits => screen.note(screen.say(
+            "入户核查表没有对照样本，无法估计漏查；加上 `--store` 即可抽取",
+            "the visit sheet has no control sample, so what is missed cannot be estimated; `--store` draws one",
+        )),
+        None => {}
+    }
 }
 
 /// The run that is asked for.

@@ -140,7 +140,7 @@ pub(super) fn refused(fault: Diagnostic) -> Failure {
         "MC841" => Exit::Locked,
         "MC840" | "MC842" => Exit::Internal,
         "MC501" | "MC502" | "MC503" | "MC504" | "MC851" | "MC852" | "MC853" | "MC854" | "MC855" | "MC856"
-        | "MC857" | "MC859" => Exit::Usage,
+        | "MC857" | "MC859" | "MC891" | "MC892" | "MC893" => Exit::Usage,
         _ => Exit::Inputs,
     };
     Failure::new(exit, fault)

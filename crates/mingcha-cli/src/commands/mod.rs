@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod export;
 mod findings;
+mod import;
 mod init;
 mod leads;
 mod ledger;
@@ -136,6 +137,7 @@ fn dispatch(context: &Context, cli: Cli) -> Outcome {
         Verb::Findings(args) => findings::run(context, &args),
         Verb::Ledger(args) => ledger::run(context, &args),
         Verb::Export(args) => export::run(context, &args),
+        Verb::Import(args) => import::run(context, &args),
         Verb::Verify(args) => verify::run(context, &args),
         Verb::Config(args) => config::run(context, &args),
         Verb::Schema(args) => schema::run(context, &args),

@@ -121,7 +121,7 @@ impl Action {
     }
 
     /// `lead` after the step; refused with what is missing or who must not.
-    pub(super) fn take(&self, lead: &Lead, by: &By<'_>, policy: &Policy) -> Result<Lead, Diagnostic> {
+    pub(crate) fn take(&self, lead: &Lead, by: &By<'_>, policy: &Policy) -> Result<Lead, Diagnostic> {
         let Some(stage) = self.leads_to(lead.stage, lead.presence) else {
             return Err(not_here(self, lead));
         };

@@ -175,6 +175,6 @@ pub(super) fn same_person(a: &str, b: &str) -> bool {
 }
 
 /// A day written YYYY-MM-DD.
-pub(super) fn parse(day: &str) -> Option<NaiveDate> {
+pub(crate) fn parse(day: &str) -> Option<NaiveDate> {
     (day.len() == 10).then(|| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()).flatten()
 }

@@ -7,7 +7,7 @@ use mingcha_rules::{Diagnostic, EvidenceRow, Finding, Lang, OutcomeKind};
 
 use super::{Job, SEVERITIES};
 use crate::record::add_fen;
-use crate::words::{self, clip, say};
+use crate::words::{self, CONCLUSIONS, HOLDERS, Label, STATES, WAYS, clip, say};
 
 /// One value of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Cell {
 
 /// How a column is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Show {
+pub(crate) enum Show {
     /// Kept, not seen.
     Hidden,
     /// A short word in the middle.
@@ -41,22 +41,198 @@ pub(super) enum Show {
     Count,
     /// The word of a severity, coloured.
     Severity,
-    /// To be chosen from the conclusions.
-    Conclusion,
-    /// To be filled in: text.
-    FillText,
-    /// To be filled in: a day.
-    FillDate,
-    /// To be filled in: money.
-    FillMoney,
+    /// To be filled in by the reader.
+    Fill(Field),
 }
 
 impl Show {
-    /// Whether the reader fills the column in.
-    pub(super) fn is_fillable(self) -> bool {
-        matches!(self, Self::Conclusion | Self::FillText | Self::FillDate | Self::FillMoney)
+    /// What the reader fills in, if anything.
+    pub(crate) fn field(self) -> Option<Field> {
+        match self {
+            Self::Fill(field) => Some(field),
+            _ => None,
+        }
     }
 }
+
+/// What a list asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Field {
+    /// What was found of the lead.
+    Conclusion,
+    /// How the person was found.
+    State,
+    /// Day of death.
+    Died,
+    /// Who holds the card.
+    Card,
+    /// Who checked.
+    By,
+    /// On which day.
+    On,
+    /// How.
+    How,
+    /// Number of the paper or receipt.
+    Document,
+    /// Money that came back.
+    Recovered,
+    /// In words.
+    Remark,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// One of a list of words.
+    Choice(&'static [Label]),
+    /// A day.
+    Day,
+    /// An amount in yuan.
+    Money,
+    /// Free text.
+    Text,
+}
+
+impl Field {
+    /// How it is answered.
+    pub(crate) fn answer(self) -> Answer {
+        match self {
+            Self::Conclusion => Answer::Choice(&CONCLUSIONS),
+            Self::State => Answer::Choice(&STATES),
+            Self::Card => Answer::Choice(&HOLDERS),
+            Self::How => Answer::Choice(&WAYS),
+            Self::Died | Self::On => Answer::Day,
+            Self::Recovered => Answer::Money,
+            Self::By | Self::Document | Self::Remark => Answer::Text,
+        }
+    }
+
+    /// Its name on record.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Conclusion => "conclusion",
+            Self::State => "state",
+            Self::Died => "died",
+            Self::Card => "card",
+            Self::By => "by",
+            Self::On => "on",
+            Self::How => "how",
+            Self::Document => "document",
+            Self::Recovered => "recovered",
+            Self::Remark => "remark",
+        }
+    }
+}
+
+/// A kind of sheet: its columns are the same wherever it stands, and an import knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// The main list.
+    Findings,
+    /// The rows of evidence.
+    Evidence,
+    /// Persons to be visited.
+    Visits,
+    /// Leads that are taken back.
+    Cancelled,
+}
+
+/// Heading in both languages, width, kind of column.
+pub(crate) type Spec = (&'static str, &'static str, u16, Show);
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Findings, Self::Evidence, Self::Visits, Self::Cancelled];
+
+    /// Its name on record.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Findings => "findings",
+            Self::Evidence => "evidence",
+            Self::Visits => "visits",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The kind of this name.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Its columns.
+    pub(crate) fn columns(self) -> &'static [Spec] {
+        match self {
+            Self::Findings => &FINDINGS,
+            Self::Evidence => &EVIDENCE,
+            Self::Visits => &VISITS,
+            Self::Cancelled => &CANCELLED,
+        }
+    }
+}
+
+const FINDINGS: [Spec; 24] = [
+    ("_finding_id", "_finding_id", 34, Show::Hidden),
+    ("序号", "No.", 6, Show::Count),
+    ("严重程度", "Severity", 9, Show::Severity),
+    ("姓名（名称）", "Name", 12, Show::Wrapped),
+    ("证件号码（编号）", "ID number", 21, Show::Centred),
+    ("所属地区", "Area", 16, Show::Wrapped),
+    ("规则", "Rule", 8, Show::Centred),
+    ("疑点", "What is suspected", 18, Show::Wrapped),
+    ("情况说明", "What was found", 44, Show::Wrapped),
+    ("起始日期", "From", 12, Show::Date),
+    ("截止日期", "To", 12, Show::Date),
+    ("涉及金额（元）", "Amount (yuan)", 14, Show::Money),
+    ("支持的证据", "Evidence for", 40, Show::Wrapped),
+    ("相反的证据", "Evidence against", 32, Show::Wrapped),
+    ("已核对的排除情形", "Exclusions checked", 32, Show::Wrapped),
+    ("证据强度", "Strength", 10, Show::Centred),
+    ("身份核对", "Identity", 18, Show::Wrapped),
+    ("结论", "Conclusion", 20, Show::Fill(Field::Conclusion)),
+    ("核查人", "Checked by", 12, Show::Fill(Field::By)),
+    ("核查日期", "Checked on", 12, Show::Fill(Field::On)),
+    ("核查方式", "Checked how", 12, Show::Fill(Field::How)),
+    ("文书（收据）编号", "Paper or receipt no.", 18, Show::Fill(Field::Document)),
+    ("追回金额（元）", "Recovered (yuan)", 14, Show::Fill(Field::Recovered)),
+    ("备注", "Remarks", 28, Show::Fill(Field::Remark)),
+];
+
+const EVIDENCE: [Spec; 9] = [
+    ("_finding_id", "_finding_id", 34, Show::Hidden),
+    ("线索序号", "Finding no.", 9, Show::Count),
+    ("姓名（名称）", "Name", 12, Show::Wrapped),
+    ("方向", "For or against", 9, Show::Centred),
+    ("证据内容", "What it is", 24, Show::Wrapped),
+    ("数据集", "Dataset", 18, Show::Wrapped),
+    ("文件", "File", 32, Show::Wrapped),
+    ("数据行号", "Data row", 10, Show::Count),
+    ("记录内容", "What the row says", 80, Show::Wrapped),
+];
+
+const VISITS: [Spec; 12] = [
+    ("_person", "_person", 34, Show::Hidden),
+    ("序号", "No.", 6, Show::Count),
+    ("姓名", "Name", 12, Show::Wrapped),
+    ("证件号码", "ID number", 21, Show::Centred),
+    ("所属地区", "Area", 20, Show::Wrapped),
+    ("人员状态", "The person is", 16, Show::Fill(Field::State)),
+    ("死亡日期", "Died on", 12, Show::Fill(Field::Died)),
+    ("社保卡持有人", "Card held by", 18, Show::Fill(Field::Card)),
+    ("核查人", "Visited by", 12, Show::Fill(Field::By)),
+    ("核查日期", "Visited on", 12, Show::Fill(Field::On)),
+    ("核查方式", "Visited how", 12, Show::Fill(Field::How)),
+    ("备注", "Remarks", 36, Show::Fill(Field::Remark)),
+];
+
+const CANCELLED: [Spec; 8] = [
+    ("_finding_id", "_finding_id", 34, Show::Hidden),
+    ("序号", "No.", 6, Show::Count),
+    ("原导出编号", "Earlier export", 14, Show::Wrapped),
+    ("姓名（名称）", "Name", 12, Show::Wrapped),
+    ("证件号码（编号）", "ID number", 21, Show::Centred),
+    ("规则", "Rule", 8, Show::Centred),
+    ("疑点", "What was suspected", 30, Show::Wrapped),
+    ("撤销原因", "Why it is cancelled", 60, Show::Wrapped),
+];
 
 /// One column.
 #[derive(Debug, Clone)]
@@ -85,44 +261,14 @@ impl<'t> Table<'t> {
     }
 }
 
-fn columns(lang: Lang, specs: &[(&str, &str, u16, Show)]) -> Vec<Column> {
-    let column = |&(zh, en, width, show): &(&str, &str, u16, Show)| Column {
-        title: say(lang, zh, en).to_owned(),
-        width,
-        show,
-    };
+pub(super) fn columns(lang: Lang, specs: &[Spec]) -> Vec<Column> {
+    let column = |&(zh, en, width, show): &Spec| Column { title: say(lang, zh, en).to_owned(), width, show };
     specs.iter().map(column).collect()
 }
 
 /// The main list: one row per finding, the outcome columns at its end.
 pub(super) fn findings<'t>(job: &'t Job<'_>, findings: &'t [&'t Finding]) -> Table<'t> {
-    let columns = columns(
-        job.lang(),
-        &[
-            ("_finding_id", "_finding_id", 34, Show::Hidden),
-            ("序号", "No.", 6, Show::Count),
-            ("严重程度", "Severity", 9, Show::Severity),
-            ("姓名（名称）", "Name", 12, Show::Wrapped),
-            ("证件号码（编号）", "ID number", 21, Show::Centred),
-            ("所属地区", "Area", 16, Show::Wrapped),
-            ("规则", "Rule", 8, Show::Centred),
-            ("疑点", "What is suspected", 18, Show::Wrapped),
-            ("情况说明", "What was found", 44, Show::Wrapped),
-            ("起始日期", "From", 12, Show::Date),
-            ("截止日期", "To", 12, Show::Date),
-            ("涉及金额（元）", "Amount (yuan)", 14, Show::Money),
-            ("支持的证据", "Evidence for", 40, Show::Wrapped),
-            ("相反的证据", "Evidence against", 32, Show::Wrapped),
-            ("已核对的排除情形", "Exclusions checked", 32, Show::Wrapped),
-            ("证据强度", "Strength", 10, Show::Centred),
-            ("身份核对", "Identity", 18, Show::Wrapped),
-            ("结论", "Conclusion", 14, Show::Conclusion),
-            ("核查人", "Checked by", 12, Show::FillText),
-            ("核查日期", "Checked on", 12, Show::FillDate),
-            ("追回金额（元）", "Recovered (yuan)", 14, Show::FillMoney),
-            ("备注", "Remarks", 28, Show::FillText),
-        ],
-    );
+    let columns = columns(job.lang(), Kind::Findings.columns());
     let rows = findings.iter().enumerate().map(move |(i, finding)| finding_row(job, i as u64 + 1, finding));
     Table { columns, rows: Box::new(rows) }
 }
@@ -152,6 +298,8 @@ fn finding_row(job: &Job<'_>, number: u64, finding: &Finding) -> Vec<Cell> {
         text(&exclusions(job, finding)),
         text(&words::grade(&finding.grade, lang)),
         text(&words::identity(&finding.identity, lang)),
+        Cell::Blank,
+        Cell::Blank,
         Cell::Blank,
         Cell::Blank,
         Cell::Blank,
@@ -235,20 +383,7 @@ fn exclusions(job: &Job<'_>, finding: &Finding) -> String {
 
 /// Every row of evidence, for and against, under the number of its finding.
 pub(super) fn evidence<'t>(job: &'t Job<'_>, findings: &'t [&'t Finding]) -> Table<'t> {
-    let columns = columns(
-        job.lang(),
-        &[
-            ("_finding_id", "_finding_id", 34, Show::Hidden),
-            ("线索序号", "Finding no.", 9, Show::Count),
-            ("姓名（名称）", "Name", 12, Show::Wrapped),
-            ("方向", "For or against", 9, Show::Centred),
-            ("证据内容", "What it is", 24, Show::Wrapped),
-            ("数据集", "Dataset", 18, Show::Wrapped),
-            ("文件", "File", 32, Show::Wrapped),
-            ("数据行号", "Data row", 10, Show::Count),
-            ("记录内容", "What the row says", 80, Show::Wrapped),
-        ],
-    );
+    let columns = columns(job.lang(), Kind::Evidence.columns());
     let rows = findings.iter().enumerate().flat_map(move |(i, finding)| {
         let number = i as u64 + 1;
         let supporting =

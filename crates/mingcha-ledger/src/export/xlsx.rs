@@ -12,11 +12,19 @@ use rust_xlsxwriter::{
 };
 
 use super::counts::{self, Count};
-use super::list::{self, Cell, Column, Show, Table};
+use super::issue::Scope;
+use super::list::{self, Answer, Cell, Column, Field, Kind, Show, Table};
+use super::visits::{self, Cancelled};
 use super::{Job, SCHEMA_VERSION, SEVERITIES};
+use crate::book::Keys;
 use crate::fault;
 use crate::mask::Profile;
-use crate::words::{self, CONCLUSIONS, clip, say};
+use crate::words::{self, CHOICES, clip, say};
+
+/// The sheet that tells an import what it needs.
+pub(crate) const META: &str = "_meta";
+/// The last column of a list that bears a number: what stands for its locked cells.
+pub(crate) const SEAL: &str = "_seal";
 
 /// The most characters that a cell can hold.
 const CELL: usize = 32_767;
@@ -28,24 +36,50 @@ pub(super) fn write(
     job: &Job<'_>,
     area: Option<&str>,
     findings: &[&Finding],
+    cancelled: &[Cancelled],
     path: &Path,
 ) -> Result<(), Diagnostic> {
+    let lang = job.lang();
     let mut book = Book::new(job, area, path)?;
-    let list = list::findings(job, findings);
-    book.sheets(say(job.lang(), "线索清单", "Findings"), list, Layout { frozen: 5, pages: 2 })?;
-    book.sheets(
-        say(job.lang(), "证据明细", "Evidence"),
-        list::evidence(job, findings),
-        Layout { frozen: 3, pages: 1 },
-    )?;
+    if !cancelled.is_empty() {
+        // First, so that it is seen before anybody sets out.
+        let (title, table) = (say(lang, "撤销", "Cancelled"), visits::cancelled(job, cancelled));
+        book.sheets(title, table, Some(Kind::Cancelled), Layout { frozen: 5, pages: 1 })?;
+    }
+    let (title, list) = (say(lang, "线索清单", "Findings"), list::findings(job, findings));
+    book.sheets(title, list, Some(Kind::Findings), Layout { frozen: 5, pages: 2 })?;
+    let (title, evidence) = (say(lang, "证据明细", "Evidence"), list::evidence(job, findings));
+    book.sheets(title, evidence, Some(Kind::Evidence), Layout { frozen: 3, pages: 1 })?;
     let tables = [
         (say(job.lang(), "按严重程度", "By severity"), list::by_severity(job, findings)?),
-        (say(job.lang(), "按规则", "By rule"), list::by_rule(job, findings, area.is_none())?),
+        (say(job.lang(), "按规则", "By rule"), list::by_rule(job, findings, job.is_whole(area))?),
         (say(job.lang(), "按地区", "By area"), list::by_area(job, findings)?),
     ];
     book.summary(tables.into())?;
-    book.conclusions()?;
+    book.choices()?;
     book.meta(findings.len() as u64)?;
+    book.save()
+}
+
+/// Writes the sheet of persons to be visited, with no word of why.
+pub(super) fn write_visits(job: &Job<'_>, persons: &[visits::Person], path: &Path) -> Result<(), Diagnostic> {
+    let lang = job.lang();
+    let area = match &job.scope {
+        Scope::Area(code) => Some(code.as_str()),
+        _ => None,
+    };
+    let mut book = Book { for_visitors: true, ..Book::new(job, area, path)? };
+    let properties = DocProperties::new()
+        .set_title(say(lang, "入户核查表", "Visit sheet"))
+        .set_author("Mingcha 明察")
+        .set_comment(format!("export {}", job.export_id))
+        .set_creation_datetime(AsOf(&job.manifest.as_of));
+    book.workbook.set_properties(&properties);
+    let title = say(lang, "入户核查", "Visits");
+    book.sheets(title, visits::visits(job, persons), Some(Kind::Visits), Layout { frozen: 4, pages: 1 })?;
+    book.notes()?;
+    book.choices()?;
+    book.meta(persons.len() as u64)?;
     book.save()
 }
 
@@ -55,9 +89,11 @@ pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Resul
     book.sheets(
         say(job.lang(), "线索统计", "Counts"),
         counts::table(job, cells),
+        None,
         Layout { frozen: 0, pages: 1 },
     )?;
-    book.sheets(say(job.lang(), "规则执行", "Rules"), counts::outcomes(job), Layout { frozen: 0, pages: 1 })?;
+    let (title, table) = (say(job.lang(), "规则执行", "Rules"), counts::outcomes(job));
+    book.sheets(title, table, None, Layout { frozen: 0, pages: 1 })?;
     book.meta(cells.len() as u64)?;
     book.save()
 }
@@ -75,6 +111,10 @@ struct Book<'a> {
     path: &'a Path,
     workbook: Workbook,
     styles: Styles,
+    /// Whether it is shown at doors: then it says nothing of leads.
+    for_visitors: bool,
+    /// Name, kind and rows of every list.
+    lists: Vec<(String, Kind, u32)>,
 }
 
 impl<'a> Book<'a> {
@@ -89,7 +129,7 @@ impl<'a> Book<'a> {
             .set_comment(format!("export {} run {}", job.export_id, job.manifest.run_id))
             .set_creation_datetime(AsOf(&job.manifest.as_of));
         workbook.set_properties(&properties);
-        Ok(Self { job, area, path, workbook, styles: Styles::new() })
+        Ok(Self { job, area, path, workbook, styles: Styles::new(), for_visitors: false, lists: Vec::new() })
     }
 
     fn fail(&self) -> impl Fn(XlsxError) -> Diagnostic + use<> {
@@ -98,15 +138,26 @@ impl<'a> Book<'a> {
     }
 
     /// Writes a list into as many sheets as its rows need; at least one.
-    fn sheets(&mut self, title: &str, table: Table<'_>, layout: Layout) -> Result<(), Diagnostic> {
+    fn sheets(
+        &mut self,
+        title: &str,
+        table: Table<'_>,
+        kind: Option<Kind>,
+        layout: Layout,
+    ) -> Result<(), Diagnostic> {
         let fail = self.fail();
-        let most = self.job.options.sheet_rows.max(2) - 1;
+        let job = self.job;
+        let table = match (&job.issued, kind) {
+            (Some(mark), Some(kind)) => sealed(table, &mark.keys, mark.number, kind),
+            _ => table,
+        };
+        let most = job.options.sheet_rows.max(2) - 1;
         let mut rows = table.rows.peekable();
         let mut part = 1;
         loop {
             let name = if part == 1 { title.to_owned() } else { format!("{title} {part}") };
-            let header = self.page_header();
-            let lang = self.job.lang();
+            let (header, footer) = (self.page_header(), self.page_footer());
+            let lang = job.lang();
             let sheet = self.workbook.add_worksheet_with_constant_memory().map_err(&fail)?;
             sheet.set_name(&name).map_err(&fail)?;
             let mut last = 0;
@@ -118,7 +169,8 @@ impl<'a> Book<'a> {
                 line(sheet, &self.styles, &table.columns, last, &cells, lang).map_err(&fail)?;
             }
             finish(sheet, &table.columns, last, layout, lang).map_err(&fail)?;
-            page(sheet, &header, layout, lang).map_err(&fail)?;
+            page(sheet, (&header, &footer), layout).map_err(&fail)?;
+            self.lists.extend(kind.map(|kind| (name, kind, last)));
             part += 1;
             if rows.peek().is_none() {
                 return Ok(());
@@ -129,7 +181,7 @@ impl<'a> Book<'a> {
     fn summary(&mut self, tables: Vec<(&str, Table<'_>)>) -> Result<(), Diagnostic> {
         let fail = self.fail();
         let facts = self.facts();
-        let (header, lang) = (self.page_header(), self.job.lang());
+        let (header, footer, lang) = (self.page_header(), self.page_footer(), self.job.lang());
         let styles = &self.styles;
         let sheet = self.workbook.add_worksheet();
         sheet.set_name(say(lang, "汇总", "Summary")).map_err(&fail)?;
@@ -163,7 +215,7 @@ impl<'a> Book<'a> {
             for (column, width) in [(0, 24), (1, 36), (2, 20), (3, 12), (4, 12), (5, 18), (6, 50)] {
                 sheet.set_column_width(column, width)?;
             }
-            page(sheet, &header, Layout { frozen: 0, pages: 1 }, lang)
+            page(sheet, (&header, &footer), Layout { frozen: 0, pages: 1 })
         };
         write().map_err(fail)
     }
@@ -193,23 +245,69 @@ impl<'a> Book<'a> {
                 .to_owned(),
             ),
         ];
+        if self.for_visitors {
+            facts.pop();
+        }
         if let Some(area) = self.area {
             facts.insert(0, (say(lang, "地区", "Area"), job.area_label(area)));
+        }
+        if let Scope::Person(name) = &job.scope {
+            facts.insert(0, (say(lang, "承办人", "Assigned to"), name.clone()));
         }
         if let Some(recipient) = &job.options.recipient {
             facts.insert(0, (say(lang, "接收人", "For"), recipient.clone()));
         }
+        if let Some(mark) = &job.issued {
+            facts.push((say(lang, "导出时间", "Exported at"), readable(mark.at)));
+            facts.push((say(lang, "有效期至", "Valid until"), mark.expires.to_owned()));
+        }
         facts
     }
 
-    /// The list behind the drop-down, in both languages.
-    fn conclusions(&mut self) -> Result<(), Diagnostic> {
+    /// How a visit sheet is filled in.
+    fn notes(&mut self) -> Result<(), Diagnostic> {
+        let fail = self.fail();
+        let facts = self.facts();
+        let (header, footer, lang) = (self.page_header(), self.page_footer(), self.job.lang());
+        let styles = &self.styles;
+        let sheet = self.workbook.add_worksheet();
+        sheet.set_name(say(lang, "填写说明", "How to fill in")).map_err(&fail)?;
+        let mut write = || -> Result<(), XlsxError> {
+            sheet.write_string_with_format(
+                0,
+                0,
+                say(lang, "入户核查表填写说明", "How to fill in the visit sheet"),
+                &styles.title,
+            )?;
+            sheet.set_row_height(0, 26)?;
+            let mut row = 1;
+            for (name, value) in &facts {
+                sheet.write_string_with_format(row, 0, *name, &styles.fact)?;
+                sheet.write_string(row, 1, value)?;
+                row += 1;
+            }
+            row += 1;
+            for (zh, en) in visits::NOTES {
+                sheet.write_string_with_format(row, 1, say(lang, zh, en), &styles.prose)?;
+                row += 1;
+            }
+            sheet.set_column_width(0, 16)?;
+            sheet.set_column_width(1, 90)?;
+            page(sheet, (&header, &footer), Layout { frozen: 0, pages: 1 })
+        };
+        write().map_err(fail)
+    }
+
+    /// The lists behind the drop-downs, in both languages.
+    fn choices(&mut self) -> Result<(), Diagnostic> {
         let fail = self.fail();
         let sheet = self.workbook.add_worksheet();
         sheet.set_name(LISTS).map_err(&fail)?;
-        for (row, (code, zh, en)) in (0_u32..).zip([("code", "zh", "en")].into_iter().chain(CONCLUSIONS)) {
-            for (column, text) in [(0, code), (1, zh), (2, en)] {
-                sheet.write_string(row, column, text).map_err(&fail)?;
+        for (first, labels) in (0_u16..).step_by(3).zip(CHOICES) {
+            for (row, (code, zh, en)) in (0_u32..).zip([("code", "zh", "en")].iter().chain(labels)) {
+                for (column, text) in (first..).zip([code, zh, en]) {
+                    sheet.write_string(row, column, *text).map_err(&fail)?;
+                }
             }
         }
         sheet.set_hidden(true);
@@ -220,7 +318,7 @@ impl<'a> Book<'a> {
     fn meta(&mut self, rows: u64) -> Result<(), Diagnostic> {
         let fail = self.fail();
         let job = self.job;
-        let facts = [
+        let mut facts = vec![
             ("schema_version", SCHEMA_VERSION.to_string()),
             ("export_id", job.export_id.clone()),
             ("run_id", job.manifest.run_id.clone()),
@@ -233,8 +331,18 @@ impl<'a> Book<'a> {
             ("recipient", job.options.recipient.clone().unwrap_or_default()),
             ("rows", rows.to_string()),
         ];
+        for (name, kind, rows) in &self.lists {
+            facts.push(("list", format!("{} {rows} {name}", kind.as_str())));
+        }
+        if let Some(mark) = &job.issued {
+            facts.push(("ledger", mark.ledger.clone()));
+            facts.push(("issued_at", mark.at.to_owned()));
+            facts.push(("expires", mark.expires.to_owned()));
+            let seal = seal_of_meta(&mark.keys, facts.iter().map(|(name, value)| (*name, value.as_str())));
+            facts.push(("seal", seal));
+        }
         let sheet = self.workbook.add_worksheet();
-        sheet.set_name("_meta").map_err(&fail)?;
+        sheet.set_name(META).map_err(&fail)?;
         for (row, (name, value)) in (0_u32..).zip(&facts) {
             sheet.write_string(row, 0, *name).map_err(&fail)?;
             sheet.write_string(row, 1, value).map_err(&fail)?;
@@ -245,20 +353,99 @@ impl<'a> Book<'a> {
 
     fn page_header(&self) -> String {
         let (job, lang) = (self.job, self.job.lang());
-        let mut parts =
-            vec![say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts").to_owned()];
+        let title = match self.for_visitors {
+            true => say(lang, "入户核查表", "Visit sheet"),
+            false => say(lang, "疑点线索，须经核实，不是结论", "Leads to be checked, not verdicts"),
+        };
+        let mut parts = vec![title.to_owned()];
         if let Some(recipient) = &job.options.recipient {
             parts.push(format!("{}{recipient}", say(lang, "接收人：", "for ")));
         }
         parts.push(format!("{}{}", say(lang, "导出编号：", "export "), job.export_id));
+        if let Some(mark) = &job.issued {
+            parts.push(readable(mark.at));
+            parts.push(format!("{}{}", say(lang, "有效期至：", "valid until "), mark.expires));
+        }
         // `&` begins a code in headers; 255 characters are the most a header takes.
         clip(&parts.join("  "), 180).replace('&', "&&")
+    }
+
+    fn page_footer(&self) -> String {
+        let (job, lang) = (self.job, self.job.lang());
+        let pages = say(lang, "第 &P 页，共 &N 页", "Page &P of &N");
+        match (&job.issued, &job.options.recipient) {
+            (Some(mark), Some(recipient)) => {
+                let recipient = clip(recipient, 60).replace('&', "&&");
+                // A blank before what may begin with a figure: it would be read as part of the size.
+                format!("&L&9{} {recipient}&C&9{pages}&R&9 {}", mark.number, readable(mark.at))
+            }
+            _ => format!("&C&9{pages}"),
+        }
     }
 
     fn save(mut self) -> Result<(), Diagnostic> {
         let fail = self.fail();
         self.workbook.save(self.path).map_err(fail)
     }
+}
+
+/// A moment as people write it.
+fn readable(at: &str) -> String {
+    at.get(..16).unwrap_or(at).replacen('T', " ", 1)
+}
+
+/// The list with a hidden column more, which stands for the locked cells of its row, each by itself: so an edited cell
+/// can be named when the list comes back.
+fn sealed<'t>(table: Table<'t>, keys: &'t Keys, number: &'t str, kind: Kind) -> Table<'t> {
+    let Table { mut columns, rows } = table;
+    let locked: Vec<bool> = columns.iter().map(|column| column.show.field().is_none()).collect();
+    columns.push(Column { title: SEAL.to_owned(), width: 20, show: Show::Hidden });
+    let rows = (1_u64..).zip(rows).map(move |(nth, mut cells)| {
+        let nth = nth.to_string();
+        let seals =
+            (0_usize..).zip(&cells).zip(&locked).filter(|(_, locked)| **locked).map(|((at, cell), _)| {
+                keys.seal(&[number, kind.as_str(), &nth, &at.to_string(), &plain_cell(cell)])
+            });
+        let seals: String = seals.collect();
+        cells.push(Cell::Text(format!("{nth}:{seals}")));
+        cells
+    });
+    Table { columns, rows: Box::new(rows) }
+}
+
+/// A cell as it is compared: the same for every program that may save it.
+fn plain_cell(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => plain(&clip(text, CELL)),
+        Cell::Date(date) => match ExcelDateTime::parse_from_str(date) {
+            Ok(day) => hundredths(day.to_excel()),
+            Err(_) => plain(date),
+        },
+        Cell::Money(fen) => format!("n{fen}"),
+        Cell::Count(count) => format!("n{}", u128::from(*count) * 100),
+        Cell::Blank => String::new(),
+    }
+}
+
+/// Text as it is compared: line ends and the blanks around it do not count.
+pub(crate) fn plain(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    match text.trim() {
+        "" => String::new(),
+        text => format!("t{text}"),
+    }
+}
+
+/// A number as it is compared: dates are numbers to a spreadsheet, and money has two places.
+pub(crate) fn hundredths(number: f64) -> String {
+    format!("n{:.0}", (number * 100.0).round() + 0.0)
+}
+
+/// Stands for everything that `_meta` says before it.
+pub(crate) fn seal_of_meta<'m>(keys: &Keys, facts: impl Iterator<Item = (&'m str, &'m str)>) -> String {
+    let parts: Vec<&str> =
+        ["meta"].into_iter().chain(facts.flat_map(|(name, value)| [name, value])).collect();
+    keys.seal(&parts)
 }
 
 /// The run's day as a document's creation time.
@@ -278,7 +465,7 @@ fn heading(sheet: &mut Worksheet, styles: &Styles, columns: &[Column]) -> Result
         if column.show == Show::Hidden {
             sheet.set_column_hidden(at)?;
         }
-        let style = if column.show.is_fillable() { &styles.head_fill } else { &styles.head };
+        let style = if column.show.field().is_some() { &styles.head_fill } else { &styles.head };
         sheet.write_string_with_format(0, at, &column.title, style)?;
     }
     sheet.set_row_height(0, 30)?;
@@ -365,35 +552,34 @@ fn finish(
 }
 
 fn validation(show: Show, lang: Lang) -> Result<Option<DataValidation>, XlsxError> {
-    let rule = match show {
-        Show::Conclusion => {
-            let column = say(lang, "B", "C");
-            let range = format!("'{LISTS}'!${column}$2:${column}${}", CONCLUSIONS.len() + 1);
+    let Some(field) = show.field() else { return Ok(None) };
+    let rule = match field.answer() {
+        Answer::Choice(labels) => {
+            let place = CHOICES.iter().position(|known| *known == labels).unwrap_or(0);
+            let column = char::from(b'A' + u8::try_from(3 * place).unwrap_or(0) + say_index(lang));
+            let range = format!("'{LISTS}'!${column}$2:${column}${}", labels.len() + 1);
+            let message = say(lang, "请从下拉列表中选择", "Choose from the list");
             DataValidation::new()
                 .allow_list_formula(Formula::new(range))
-                .set_input_title(say(lang, "结论", "Conclusion"))?
-                .set_input_message(say(lang, "请从下拉列表中选择", "Choose from the list"))?
-                .set_error_message(say(
-                    lang,
-                    "请从下拉列表中选择结论",
-                    "Please choose a conclusion from the list",
-                ))?
+                .set_input_title(input_title(field, lang))?
+                .set_input_message(message)?
+                .set_error_message(message)?
         }
-        Show::FillDate => DataValidation::new()
+        Answer::Day => DataValidation::new()
             .allow_date(DataValidationRule::GreaterThanOrEqualTo(ExcelDateTime::from_ymd(2000, 1, 1)?))
             .set_error_message(say(
                 lang,
                 "请填写日期，例如 2026-01-31",
                 "Please enter a date such as 2026-01-31",
             ))?,
-        Show::FillMoney => DataValidation::new()
+        Answer::Money => DataValidation::new()
             .allow_decimal_number(DataValidationRule::GreaterThanOrEqualTo(0.0))
             .set_error_message(say(
                 lang,
                 "请填写金额（元），只填数字",
                 "Please enter an amount in yuan, figures only",
             ))?,
-        _ => return Ok(None),
+        Answer::Text => return Ok(None),
     };
     Ok(Some(
         rule.set_error_title(say(lang, "填写有误", "Not accepted"))?
@@ -401,8 +587,24 @@ fn validation(show: Show, lang: Lang) -> Result<Option<DataValidation>, XlsxErro
     ))
 }
 
+fn say_index(lang: Lang) -> u8 {
+    match lang {
+        Lang::Zh => 1,
+        Lang::En => 2,
+    }
+}
+
+fn input_title(field: Field, lang: Lang) -> &'static str {
+    match field {
+        Field::State => say(lang, "人员状态", "The person is"),
+        Field::Card => say(lang, "社保卡持有人", "Card held by"),
+        Field::How => say(lang, "核查方式", "How"),
+        _ => say(lang, "结论", "Conclusion"),
+    }
+}
+
 /// A4 across, the heading (and whom a row is about) on each page.
-fn page(sheet: &mut Worksheet, header: &str, layout: Layout, lang: Lang) -> Result<(), XlsxError> {
+fn page(sheet: &mut Worksheet, (header, footer): (&str, &str), layout: Layout) -> Result<(), XlsxError> {
     sheet.set_landscape();
     sheet.set_paper_size(9);
     sheet.set_print_fit_to_pages(layout.pages, 0);
@@ -412,7 +614,7 @@ fn page(sheet: &mut Worksheet, header: &str, layout: Layout, lang: Lang) -> Resu
     }
     sheet.set_margins(0.4, 0.4, 0.6, 0.6, 0.3, 0.3);
     sheet.set_header(format!("&L&9{header}"));
-    sheet.set_footer(say(lang, "&C&9第 &P 页，共 &N 页", "&C&9Page &P of &N"));
+    sheet.set_footer(footer);
     Ok(())
 }
 
@@ -420,6 +622,7 @@ struct Styles {
     title: Format,
     section: Format,
     fact: Format,
+    prose: Format,
     head: Format,
     head_fill: Format,
     wrapped: Format,
@@ -456,6 +659,7 @@ impl Styles {
             title: Format::new().set_bold().set_font_size(16),
             section: Format::new().set_bold().set_font_size(12),
             fact: Format::new().set_bold().set_align(FormatAlign::Top),
+            prose: Format::new().set_align(FormatAlign::Top).set_text_wrap(),
             head_fill: head.clone().set_background_color(Color::RGB(0x00B4_5F06)),
             head,
             wrapped: cell.clone().set_num_format("@").set_text_wrap(),
@@ -483,9 +687,11 @@ impl Styles {
             (Show::Date, _) => &self.date,
             (Show::Money, _) => &self.money,
             (Show::Count, _) => &self.count,
-            (Show::Conclusion | Show::FillText, _) => &self.fill_text,
-            (Show::FillDate, _) => &self.fill_date,
-            (Show::FillMoney, _) => &self.fill_money,
+            (Show::Fill(field), _) => match field.answer() {
+                Answer::Day => &self.fill_date,
+                Answer::Money => &self.fill_money,
+                Answer::Choice(_) | Answer::Text => &self.fill_text,
+            },
             (Show::Severity, Cell::Text(word)) => {
                 let known = self.severities.iter().find(|(level, _)| words::severity(*level, lang) == word);
                 known.map_or(&self.centred, |(_, style)| style)

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+mod back;
 mod book;
 mod explaining;
+mod filled;
 mod fixture;
 mod flat_files;
 mod lives;
 mod masking;
 mod nights;
+mod out;
 mod proof;
 mod run_folder;
 mod waivers;

@@ -121,6 +121,7 @@ fn a_source_that_takes_its_word_back_withdraws_and_every_holder_is_told_once() {
         expires: "2026-12-01".to_owned(),
         leads: lead.iter().map(|id| (*id).clone()).collect(),
         cancels: cancels.iter().map(|id| (*id).clone()).collect(),
+        ..Handout::default()
     };
     let mut book = desk.open();
     for (export, recipient) in [("E1", "li"), ("E2", "wang"), ("E3", "li")] {

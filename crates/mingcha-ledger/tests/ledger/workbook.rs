@@ -114,16 +114,16 @@ fn the_workbook_can_be_filled_in_and_nothing_else() {
             "filter and sort are allowed"
         );
         assert!(xml.contains("state=\"frozen\""), "heading frozen");
-        assert!(xml.contains("<autoFilter ref=\"A1:V4\""), "filter");
+        assert!(xml.contains("<autoFilter ref=\"A1:X4\""), "filter");
         assert!(xml.contains("hidden=\"1\""), "the id column is hidden");
-        assert!(xml.contains(&format!("'_lists'!${column}$2:${column}$7")), "drop-down");
+        assert!(xml.contains(&format!("'_lists'!${column}$2:${column}$9")), "drop-down");
         assert!(
             xml.contains("type=\"date\"") && xml.contains("type=\"decimal\""),
             "dates and money are checked"
         );
         assert!(part(&files[0].path, "xl/styles.xml").contains("<protection locked=\"0\"/>"), "open cells");
         let lists = &cells(&files[0].path)["_lists"];
-        assert_eq!(lists[1], ["confirmed", "属实", "Confirmed"]);
+        assert_eq!(lists[1][..3], ["confirmed", "属实", "Confirmed"]);
     }
 }
 
@@ -138,7 +138,7 @@ fn the_hidden_sheet_tells_an_import_what_it_needs() {
     assert_eq!(meta["run_id"], run.manifest().run_id);
     assert_eq!(meta["rule_pack_hash"], run.manifest().rule_pack_hash);
     assert_eq!((meta["rows"].as_str(), meta["profile"].as_str()), ("3", "investigator"));
-    assert_eq!((meta["as_of"].as_str(), meta["schema_version"].as_str()), ("2026-11-22", "1"));
+    assert_eq!((meta["as_of"].as_str(), meta["schema_version"].as_str()), ("2026-11-22", "2"));
     assert_eq!(meta["export_id"].len(), 16);
     assert!(
         part(&files[0].path, "xl/worksheets/sheet1.xml").contains("A&amp;&amp;B 办公室"),

@@ -1,0 +1,494 @@
+//! Lists that leave the house on record: numbered, for somebody, until some day. Chooses the leads of an area or of a
+//! person, takes their evidence from the runs that found them, tells the holder what is cancelled, lets a control sample
+//! ride along on the visit sheet, and writes all of that into the ledger before the first file has its name.
+//!
+//! Knows no extract: whoever can look into one hands over the payees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use mingcha_rules::rule::SubjectType;
+use mingcha_rules::{Diagnostic, Finding, Severity};
+use serde::Serialize;
+
+use super::visits::{Cancelled, Person};
+use super::{Catalogue, ExportOptions, Exported, Format, Job, Staging, xlsx};
+use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample};
+use crate::mask::{Masker, Profile};
+use crate::run::RunFolder;
+
+/// Whose leads leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Addressee {
+    /// All of the run.
+    Everything,
+    /// What is open in an area: the beginning of its code.
+    Area(String),
+    /// What is open and assigned to somebody.
+    Person(String),
+}
+
+/// Somebody who draws a pension, as the extracts have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payee {
+    /// Identity number.
+    pub id_number: String,
+    /// Name.
+    pub name: String,
+    /// Where they live.
+    pub area_code: String,
+}
+
+/// Payees, one after another, in any order; one person may come several times.
+pub type Payees<'a> = Box<dyn Iterator<Item = Result<Payee, Diagnostic>> + 'a>;
+
+/// What is to leave, for whom, until when.
+pub struct Dispatch<'a> {
+    /// Whose leads.
+    pub addressee: Addressee,
+    /// Who receives them.
+    pub recipient: String,
+    /// Last day on which they may be used and come back, YYYY-MM-DD.
+    pub expires: String,
+    /// The run to take them from; none: the runs that the ledger knows, newest first.
+    pub run: Option<RunFolder>,
+    /// Deadlines and waivers go by it.
+    pub policy: &'a Policy,
+    /// Out of whom the control sample is drawn; none: there is no sample.
+    pub payees: Option<Payees<'a>>,
+    /// How many are drawn; none: one for ten persons of the list, and at least one.
+    pub controls: Option<usize>,
+}
+
+/// What left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Issued {
+    /// Number of the export.
+    pub number: String,
+    /// Who received it.
+    pub recipient: String,
+    /// Last day on which it may be used.
+    pub expires: String,
+    /// The files.
+    pub files: Vec<Exported>,
+    /// Leads in it.
+    pub leads: u64,
+    /// Of these, leads whose evidence lies in no run that is still there: the list has the sentence and no rows.
+    pub bare: u64,
+    /// Leads of earlier lists that their holder is told to let go.
+    pub cancelled: u64,
+    /// Leads that should have been cancelled and could not be, because the format has no place for it.
+    pub untold: u64,
+    /// Persons on the visit sheet because of a lead.
+    pub persons: u64,
+    /// Persons of the control sample, and out of how many they were drawn; none: there is no visit sheet or no sample.
+    pub controls: Option<(u64, u64)>,
+}
+
+/// What the ledger puts on every sheet.
+pub(super) struct Mark<'a> {
+    pub(super) number: &'a str,
+    pub(super) at: &'a str,
+    pub(super) expires: &'a str,
+    pub(super) ledger: String,
+    pub(super) keys: Keys,
+}
+
+/// How much of the run a list holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scope {
+    Whole,
+    Area(String),
+    Person(String),
+}
+
+/// Writes a list on record into the folder `out`: everything of it, the record included, or nothing.
+///
+/// # Errors
+/// `MC855` where there is nothing to hand out or the run is not in the ledger, `MC891` where a list for somebody is to
+/// be counts only, `MC892` where no run is left that says what the leads stand on, and as [`super::export`] and
+/// [`Book::hand_out`].
+pub fn issue(
+    book: &mut Book,
+    dispatch: Dispatch<'_>,
+    out: &Path,
+    options: &ExportOptions,
+    catalogue: &Catalogue<'_>,
+    by: By<'_>,
+) -> Result<Issued, Diagnostic> {
+    if options.profile == Profile::Public && dispatch.addressee != Addressee::Everything {
+        return Err(counts_for_nobody());
+    }
+    let number = book.next_number()?;
+    let keys = book.keys()?;
+    let runs = Runs::new(book, dispatch.run)?;
+    let Chosen { findings, bare } = chosen(book, &runs, &dispatch.addressee, dispatch.policy, by)?;
+    let options = ExportOptions { recipient: Some(dispatch.recipient.clone()), ..options.clone() };
+    let mut job = Job::new(runs.newest()?, &options, catalogue)?;
+    job.export_id.clone_from(&number);
+    job.scope = match &dispatch.addressee {
+        Addressee::Everything => Scope::Whole,
+        Addressee::Area(code) => Scope::Area(code.clone()),
+        Addressee::Person(name) => Scope::Person(name.clone()),
+    };
+    job.issued = Some(Mark {
+        number: &number,
+        at: by.at,
+        expires: &dispatch.expires,
+        ledger: book.name()?,
+        keys: book.keys()?,
+    });
+    let mut handout = Handout {
+        id: number.clone(),
+        recipient: dispatch.recipient.clone(),
+        at: by.at.to_owned(),
+        expires: dispatch.expires.clone(),
+        profile: options.profile.as_str().to_owned(),
+        ..Handout::default()
+    };
+    let mut issued = Issued {
+        number: number.clone(),
+        recipient: dispatch.recipient.clone(),
+        expires: dispatch.expires.clone(),
+        files: Vec::new(),
+        leads: 0,
+        bare,
+        cancelled: 0,
+        untold: 0,
+        persons: 0,
+        controls: None,
+    };
+    let gone = cancelled(book, &issued.recipient, &findings)?;
+    // A list without leads may still have something to cancel; with neither there is nothing to say.
+    if findings.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
+        return Err(nobody_there(&dispatch.addressee));
+    }
+    let mut staging = Staging::create(out, options.replace)?;
+    if options.profile == Profile::Public {
+        job.write_counts(&findings, &mut staging)?;
+    } else {
+        let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: &keys };
+        handout.leads = findings.iter().map(|f| f.finding_id.clone()).collect();
+        let mut gone = gone;
+        if !matches!(options.format, Format::Xlsx | Format::Csv) {
+            issued.untold = gone.len() as u64;
+            gone.clear();
+        }
+        handout.cancels = gone.iter().map(|(lead, _)| lead.finding_id.clone()).collect();
+        let told: Vec<Cancelled> =
+            gone.iter().map(|(lead, handouts)| eye.cancelled(lead, handouts)).collect();
+        let shown: Vec<Finding> = findings.iter().map(|finding| eye.finding(finding)).collect();
+        job.write_lists(&shown, &told, &mut staging)?;
+        if options.format == Format::Xlsx && dispatch.addressee != Addressee::Everything {
+            let flagged = persons(&findings, &keys);
+            issued.persons = flagged.len() as u64;
+            let areas = match &dispatch.addressee {
+                Addressee::Area(code) => BTreeSet::from([code.clone()]),
+                _ => flagged
+                    .values()
+                    .map(|p| p.area_code.chars().take(options.area_digits).collect::<String>())
+                    .filter(|area| !area.is_empty())
+                    .collect(),
+            };
+            let drawn = match dispatch.payees {
+                None => None,
+                Some(payees) => {
+                    let wanted = dispatch.controls.unwrap_or_else(|| flagged.len().div_ceil(10)).max(1);
+                    Some(draw(payees, &areas, &book.subjects()?, &keys, &number, wanted)?)
+                }
+            };
+            let mut all: Vec<(String, Person)> = flagged.into_iter().collect();
+            if let Some((sample, controls)) = drawn {
+                issued.controls = Some((controls.len() as u64, sample.population));
+                all.extend(controls);
+                handout.sample = Some(sample);
+            }
+            // By area, then in an order that means nothing.
+            all.sort_by(|(a, p), (b, q)| {
+                (&p.area_code, keys.place(&number, a)).cmp(&(&q.area_code, keys.place(&number, b)))
+            });
+            let sheet: Vec<Person> = all.into_iter().map(|(_, person)| eye.person(person)).collect();
+            if !sheet.is_empty() {
+                let done = |path: PathBuf| Exported { path, rows: sheet.len() as u64, area: None };
+                let path = staging.path(&format!("{}.xlsx", job.name("visits")), done)?;
+                xlsx::write_visits(&job, &sheet, &path)?;
+            }
+        }
+    }
+    issued.leads = handout.leads.len() as u64;
+    issued.cancelled = handout.cancels.len() as u64;
+    // First on record, then into the world: what nobody knows of must not be out there.
+    book.hand_out(&handout, by)?;
+    issued.files = staging.publish()?;
+    Ok(issued)
+}
+
+/// Run folders that may hold the evidence, newest first.
+struct Runs(Vec<RunFolder>);
+
+impl Runs {
+    fn new(book: &Book, given: Option<RunFolder>) -> Result<Self, Diagnostic> {
+        if let Some(run) = given {
+            return Ok(Self(vec![run]));
+        }
+        let home = book.path().parent().unwrap_or(Path::new(""));
+        let nights = book.nights()?;
+        // A run that was cleared away is no fault: then an older one is asked, and in the end the ledger itself.
+        Ok(Self(nights.iter().rev().filter_map(|n| RunFolder::open(&home.join(&n.folder)).ok()).collect()))
+    }
+
+    fn newest(&self) -> Result<&RunFolder, Diagnostic> {
+        self.0.first().ok_or_else(|| {
+            Diagnostic::error(
+                "MC892",
+                "导出需要一次运行的结果，但台账所记的运行文件夹都已不在原处",
+                "an export needs the folder of a run, but none of those that the ledger knows is there any more",
+            )
+            .with_help("用 `--run` 指出一个", "name one with `--run`")
+        })
+    }
+}
+
+struct Chosen {
+    findings: Vec<Finding>,
+    bare: u64,
+}
+
+fn chosen(
+    book: &Book,
+    runs: &Runs,
+    addressee: &Addressee,
+    policy: &Policy,
+    by: By<'_>,
+) -> Result<Chosen, Diagnostic> {
+    let open = Filter { open: true, ..Filter::default() };
+    let filter = match addressee {
+        Addressee::Everything => {
+            let findings = runs.newest()?.findings()?;
+            let leads = book.leads_of(&findings.iter().map(|f| f.finding_id.clone()).collect())?;
+            let unknown = findings.iter().filter(|f| !leads.contains_key(&f.finding_id)).count();
+            return if unknown > 0 { Err(not_in_ledger(unknown)) } else { Ok(Chosen { findings, bare: 0 }) };
+        }
+        Addressee::Area(code) => Filter { area: Some(code.clone()), ..open },
+        Addressee::Person(name) => Filter { assignee: Some(name.clone()), ..open },
+    };
+    // What the data do not show any more is no reason to visit anybody; its holder is told that it is cancelled.
+    let listed = book.leads(&filter, policy, by.day())?;
+    let leads: BTreeMap<String, Lead> = listed
+        .into_iter()
+        .map(|listed| listed.lead)
+        .filter(|lead| lead.presence == Presence::Live)
+        .map(|lead| (lead.finding_id.clone(), lead))
+        .collect();
+    let mut wanted: BTreeSet<String> = leads.keys().cloned().collect();
+    let mut findings = Vec::new();
+    for run in &runs.0 {
+        if wanted.is_empty() {
+            break;
+        }
+        findings.extend(run.findings()?.into_iter().filter(|f| wanted.remove(&f.finding_id)));
+    }
+    let bare = wanted.len() as u64;
+    findings.extend(wanted.iter().filter_map(|id| leads.get(id)).map(Lead::without_rows));
+    Ok(Chosen { findings, bare })
+}
+
+/// The persons among the subjects, once each.
+fn persons(findings: &[Finding], keys: &Keys) -> BTreeMap<String, Person> {
+    let mut persons: BTreeMap<String, Person> = BTreeMap::new();
+    for finding in findings.iter().filter(|f| f.subject_type == SubjectType::Person) {
+        let person = persons.entry(finding.subject_id.clone()).or_insert_with(|| Person {
+            key: keys.person(&finding.subject_id),
+            name: String::new(),
+            id_number: finding.subject_id.clone(),
+            area_code: String::new(),
+        });
+        // One rule may know the name, another the place.
+        if let Some(name) = finding.subject_name.as_ref().filter(|_| person.name.is_empty()) {
+            person.name.clone_from(name);
+        }
+        if let Some(area) = finding.area_code.as_ref().filter(|area| area.len() > person.area_code.len()) {
+            person.area_code.clone_from(area);
+        }
+    }
+    persons
+}
+
+/// Draws `wanted` persons without a lead. Whoever has the ledger draws the same again; the order of the payees does not
+/// matter.
+fn draw(
+    payees: Payees<'_>,
+    areas: &BTreeSet<String>,
+    known: &BTreeSet<String>,
+    keys: &Keys,
+    number: &str,
+    wanted: usize,
+) -> Result<(Sample, Vec<(String, Person)>), Diagnostic> {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut drawn: BTreeMap<String, Payee> = BTreeMap::new();
+    for payee in payees {
+        let payee = payee?;
+        let there = areas.iter().any(|area| payee.area_code.starts_with(area.as_str()));
+        if !there || known.contains(&payee.id_number) || !seen.insert(payee.id_number.clone()) {
+            continue;
+        }
+        drawn.insert(keys.rank(number, &payee.id_number), payee);
+        if drawn.len() > wanted {
+            drawn.pop_last();
+        }
+    }
+    let mut sample = Sample { population: seen.len() as u64, drawn: BTreeMap::new() };
+    let mut controls = Vec::new();
+    for payee in drawn.into_values() {
+        let key = keys.person(&payee.id_number);
+        sample.drawn.insert(key.clone(), payee.area_code.clone());
+        let person =
+            Person { key, name: payee.name, id_number: payee.id_number.clone(), area_code: payee.area_code };
+        controls.push((payee.id_number, person));
+    }
+    Ok((sample, controls))
+}
+
+/// Leads that `recipient` holds, that stand no more, with the lists by which they came.
+fn cancelled(
+    book: &Book,
+    recipient: &str,
+    findings: &[Finding],
+) -> Result<Vec<(Lead, Vec<String>)>, Diagnostic> {
+    let listed: BTreeSet<&String> = findings.iter().map(|finding| &finding.finding_id).collect();
+    let mut gone = book.cancellations()?;
+    gone.retain(|c| c.recipient == recipient && !listed.contains(&c.finding_id));
+    let leads = book.leads_of(&gone.iter().map(|c| c.finding_id.clone()).collect())?;
+    let mut out: Vec<(Lead, Vec<String>)> =
+        gone.into_iter().filter_map(|c| Some((leads.get(&c.finding_id)?.clone(), c.handouts))).collect();
+    out.sort_by(|(a, _), (b, _)| {
+        (b.severity, &a.rule_id, &a.finding_id).cmp(&(a.severity, &b.rule_id, &b.finding_id))
+    });
+    Ok(out)
+}
+
+/// What the reader may see, under names that only the ledger can search back where it is masked.
+struct Eye<'a> {
+    masker: Masker,
+    keys: &'a Keys,
+}
+
+impl Eye<'_> {
+    fn finding(&self, finding: &Finding) -> Finding {
+        let mut seen = self.masker.finding(finding);
+        if !self.masker.shows_all() {
+            seen.finding_id = self.keys.alias(&finding.finding_id);
+        }
+        seen
+    }
+
+    fn cancelled(&self, lead: &Lead, handouts: &[String]) -> Cancelled {
+        let seen = self.finding(&lead.without_rows());
+        Cancelled {
+            finding_id: seen.finding_id,
+            handouts: handouts.join(", "),
+            name: seen.subject_name.unwrap_or_default(),
+            subject_id: seen.subject_id,
+            rule_id: seen.rule_id,
+            withdrawn: lead.presence == Presence::Withdrawn,
+        }
+    }
+
+    fn person(&self, person: Person) -> Person {
+        let as_finding = Finding {
+            subject_type: SubjectType::Person,
+            subject_id: person.id_number.clone(),
+            subject_name: Some(person.name.clone()),
+            ..nothing()
+        };
+        let seen = self.masker.finding(&as_finding);
+        Person { name: seen.subject_name.unwrap_or_default(), id_number: seen.subject_id, ..person }
+    }
+}
+
+fn nothing() -> Finding {
+    Finding {
+        finding_id: String::new(),
+        rule_id: String::new(),
+        rule_version: 0,
+        severity: Severity::Info,
+        grade: String::new(),
+        identity: String::new(),
+        subject_type: SubjectType::Person,
+        subject_id: String::new(),
+        subject_name: None,
+        area_code: None,
+        period_from: None,
+        period_to: None,
+        amount_fen: None,
+        message: mingcha_rules::Text::default(),
+        measures: BTreeMap::new(),
+        candidates: 0,
+        evidence: Vec::new(),
+        counter_evidence: Vec::new(),
+        exclusions_checked: Vec::new(),
+    }
+}
+
+impl Lead {
+    /// As much of a finding as the ledger itself remembers.
+    fn without_rows(&self) -> Finding {
+        Finding {
+            finding_id: self.finding_id.clone(),
+            rule_id: self.rule_id.clone(),
+            rule_version: self.rule_version,
+            severity: self.severity,
+            grade: self.grade.clone(),
+            identity: self.identity.clone(),
+            subject_type: self.subject_type,
+            subject_id: self.subject_id.clone(),
+            subject_name: self.subject_name.clone(),
+            area_code: self.area_code.clone(),
+            period_from: self.period_from.clone(),
+            period_to: self.period_to.clone(),
+            amount_fen: self.amount_fen,
+            message: self.message.clone(),
+            ..nothing()
+        }
+    }
+}
+
+fn counts_for_nobody() -> Diagnostic {
+    Diagnostic::error(
+        "MC891",
+        "`--for` 给出的是逐条办理的清单，不能只含统计数",
+        "`--for` makes a list to be worked through, which cannot be counts only",
+    )
+    .with_help(
+        "用 `--profile investigator`（完整）或 `supervisor`（脱敏）",
+        "use `--profile investigator` (in full) or `supervisor` (masked)",
+    )
+}
+
+fn nobody_there(addressee: &Addressee) -> Diagnostic {
+    let (zh, en) = match addressee {
+        Addressee::Area(code) => {
+            (format!("区划 {code} 没有待办线索"), format!("area {code} has no lead to be worked on"))
+        }
+        Addressee::Person(name) => {
+            (format!("{name} 名下没有待办线索"), format!("no lead to be worked on is assigned to {name}"))
+        }
+        Addressee::Everything => ("没有线索".to_owned(), "there is no lead".to_owned()),
+    };
+    Diagnostic::error("MC855", zh, en).with_help(
+        "用 `mingcha findings list` 查看；先用 `mingcha findings assign` 分派",
+        "`mingcha findings list` shows what there is; `mingcha findings assign` assigns",
+    )
+}
+
+fn not_in_ledger(n: usize) -> Diagnostic {
+    Diagnostic::error(
+        "MC855",
+        format!("这次运行有 {n} 条线索不在台账中"),
+        format!("{n} findings of this run are not in the ledger"),
+    )
+    .with_help(
+        "先执行 `mingcha ledger absorb`，或去掉 `--ledger`",
+        "run `mingcha ledger absorb` first, or leave `--ledger` out",
+    )
+}

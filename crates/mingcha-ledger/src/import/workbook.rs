@@ -1,0 +1,418 @@
+//! A filled workbook, cell by cell: what it says of itself, whether its locked cells are as they left the house, and the
+//! rows with what was written into the open ones. Knows no lead and no meaning of an answer; every fault is named with
+//! file, sheet and cell, and repeats nothing that stands in one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use calamine::{Data, Range, Reader, SheetType, Xlsx};
+use mingcha_rules::Diagnostic;
+use sha2::{Digest, Sha256};
+
+use crate::book::{Handout, Keys};
+use crate::export::{Field, Kind, META, SCHEMA_VERSION, SEAL, hundredths, plain, seal_of_meta};
+use crate::fault;
+use crate::record::hex;
+
+/// A workbook that says which export it is, before anything in it is believed.
+pub(super) struct Workbook {
+    /// Name of the file, as the user gave it.
+    pub(super) file: String,
+    /// SHA-256 of the file.
+    pub(super) sha256: String,
+    meta: Vec<(String, String)>,
+    sheets: BTreeMap<String, Range<Data>>,
+}
+
+/// A row of a list, with what was filled in.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) place: Place,
+    pub(super) kind: Kind,
+    /// What the list calls its lead or its person.
+    pub(super) key: String,
+    /// The open cells that hold something, with their columns.
+    pub(super) answers: BTreeMap<Field, Data>,
+}
+
+/// Where a row is: enough to name each of its cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: String,
+    pub(super) sheet: String,
+    /// From 1, as a spreadsheet counts.
+    pub(super) row: u32,
+    kind: Kind,
+}
+
+impl Place {
+    /// `线索清单!R5`.
+    pub(super) fn cell(&self, field: Field) -> String {
+        let column = self.kind.columns().iter().position(|spec| spec.3.field() == Some(field)).unwrap_or(0);
+        cell(&self.sheet, self.row - 1, column)
+    }
+
+    /// A fault in one of its cells.
+    pub(super) fn fault(
+        &self,
+        field: Field,
+        code: &str,
+        zh: impl Into<String>,
+        en: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::error(code, zh, en).in_file(&self.file).at_column(self.cell(field))
+    }
+}
+
+impl Workbook {
+    /// Reads the whole file.
+    pub(super) fn open(path: &Path) -> Result<Self, Diagnostic> {
+        let file = path.display().to_string();
+        let bytes = fs::read(path).map_err(|e| {
+            fault::disk("MC880", ("读文件", "read the file"), path, &e)
+                .with_help("检查路径", "check the path")
+        })?;
+        let sha256 = hex(&Sha256::digest(&bytes));
+        let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|_| no_workbook(&file))?;
+        let names: Vec<String> = book
+            .sheets_metadata()
+            .iter()
+            .filter(|sheet| sheet.typ == SheetType::WorkSheet)
+            .map(|sheet| sheet.name.clone())
+            .collect();
+        let mut sheets = BTreeMap::new();
+        for name in names {
+            let range = book.worksheet_range(&name).map_err(|_| no_workbook(&file))?;
+            sheets.insert(name, range);
+        }
+        let meta = sheets.get(META).map(facts).ok_or_else(|| not_ours(&file))?;
+        Ok(Self { file, sha256, meta, sheets })
+    }
+
+    /// The number of the export, unproven.
+    pub(super) fn number(&self) -> Option<&str> {
+        self.fact("export_id")
+    }
+
+    /// The ledger from which it says it comes; none where it was exported without one.
+    pub(super) fn ledger(&self) -> Option<&str> {
+        self.fact("ledger")
+    }
+
+    fn fact(&self, wanted: &str) -> Option<&str> {
+        self.meta.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    }
+
+    /// Its rows, and everything that is not as it was when it left the house. A row with an edited locked cell is a
+    /// fault and no row.
+    pub(super) fn rows(&self, handout: &Handout, keys: &Keys) -> (Vec<Row>, Vec<Diagnostic>) {
+        let (mut rows, mut faults) = (Vec::new(), Vec::new());
+        if self.fact("schema_version") != Some(SCHEMA_VERSION.to_string().as_str()) {
+            faults.push(other_version(&self.file));
+            return (rows, faults);
+        }
+        let said = self.meta.iter().filter(|(name, _)| name != "seal");
+        let seal = seal_of_meta(keys, said.map(|(name, value)| (name.as_str(), value.as_str())));
+        if self.fact("seal") != Some(seal.as_str()) {
+            let place = format!("{META}!B1");
+            faults.push(edited(&self.file, place, "工作簿的说明信息", "what the workbook says of itself"));
+            return (rows, faults);
+        }
+        let mut lists: BTreeMap<Kind, (u64, BTreeSet<u64>)> = BTreeMap::new();
+        for (kind, claimed, name) in self.lists() {
+            let seen = lists.entry(kind).or_default();
+            seen.0 += u64::from(claimed);
+            let Some(range) = self.sheets.get(name) else {
+                faults.push(no_sheet(&self.file, name));
+                continue;
+            };
+            let sheet = Sheet { file: &self.file, name, kind, range, number: &handout.id, keys };
+            sheet.read(&mut seen.1, &mut rows, &mut faults);
+        }
+        for (kind, (claimed, seen)) in &lists {
+            let missing: Vec<String> =
+                (1..=*claimed).filter(|n| !seen.contains(n)).take(20).map(|n| n.to_string()).collect();
+            let name = self.lists().find(|(k, ..)| k == kind).map_or("", |(_, _, name)| name);
+            if !missing.is_empty() && self.sheets.contains_key(name) {
+                faults.push(rows_gone(&self.file, name, &missing));
+            }
+        }
+        (rows, faults)
+    }
+
+    /// Kind, rows and name of every list that the export wrote into this file.
+    fn lists(&self) -> impl Iterator<Item = (Kind, u32, &str)> {
+        self.meta.iter().filter(|(name, _)| name == "list").filter_map(|(_, value)| {
+            let (kind, rest) = value.split_once(' ')?;
+            let (rows, name) = rest.split_once(' ')?;
+            Some((Kind::parse(kind)?, rows.parse().ok()?, name))
+        })
+    }
+}
+
+struct Sheet<'a> {
+    file: &'a str,
+    name: &'a str,
+    kind: Kind,
+    range: &'a Range<Data>,
+    number: &'a str,
+    keys: &'a Keys,
+}
+
+impl Sheet<'_> {
+    fn at(&self, row: u32, column: usize) -> &Data {
+        const NOTHING: &Data = &Data::Empty;
+        u32::try_from(column).ok().and_then(|column| self.range.get_value((row, column))).unwrap_or(NOTHING)
+    }
+
+    fn read(&self, seen: &mut BTreeSet<u64>, rows: &mut Vec<Row>, faults: &mut Vec<Diagnostic>) {
+        let columns = self.kind.columns();
+        for (at, (zh, en, ..)) in columns.iter().enumerate() {
+            let title = self.at(0, at).to_string();
+            if title.trim() != *zh && title.trim() != *en {
+                faults.push(edited(self.file, cell(self.name, 0, at), "标题", "a heading"));
+                return;
+            }
+        }
+        if *self.at(0, columns.len()) != *SEAL {
+            faults.push(edited(self.file, cell(self.name, 0, columns.len()), "标题", "a heading"));
+            return;
+        }
+        let last = self.range.end().unwrap_or((0, 0));
+        for row in 1..=last.0 {
+            for column in columns.len() + 1..=last.1 as usize {
+                if !plain_data(self.at(row, column)).is_empty() {
+                    faults.push(beside(self.file, cell(self.name, row, column)));
+                }
+            }
+            let holds = |column: usize| !plain_data(self.at(row, column)).is_empty();
+            let Some(filled) = (0..=columns.len()).find(|column| holds(*column)) else { continue };
+            match self.nth(row) {
+                None => faults.push(added(self.file, cell(self.name, row, filled))),
+                Some((nth, _)) if !seen.insert(nth) => {
+                    faults.push(doubled(self.file, cell(self.name, row, 0), nth));
+                }
+                Some((nth, seals)) => match self.unlike(row, nth, &seals) {
+                    places if places.is_empty() => rows.extend(self.row(row)),
+                    places => faults.extend(
+                        places
+                            .into_iter()
+                            .map(|place| edited(self.file, place, "锁定的单元格", "a locked cell")),
+                    ),
+                },
+            }
+        }
+    }
+
+    /// Which row of the list it was, and what stands for each locked cell.
+    fn nth(&self, row: u32) -> Option<(u64, Vec<String>)> {
+        let text = self.at(row, self.kind.columns().len()).to_string();
+        let (nth, seals) = text.split_once(':')?;
+        if !seals.is_ascii() {
+            return None;
+        }
+        let seals = seals.as_bytes().chunks(8).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
+        Some((nth.parse().ok()?, seals))
+    }
+
+    /// Locked cells that are not what they were.
+    fn unlike(&self, row: u32, nth: u64, seals: &[String]) -> Vec<String> {
+        let locked: Vec<usize> = (self.kind.columns().iter().enumerate())
+            .filter(|(_, spec)| spec.3.field().is_none())
+            .map(|(at, _)| at)
+            .collect();
+        let nth = nth.to_string();
+        let expected = |at: usize| {
+            let value = plain_data(self.at(row, at));
+            self.keys.seal(&[self.number, self.kind.as_str(), &nth, &at.to_string(), &value])
+        };
+        let unlike: Vec<usize> = (locked.iter().enumerate())
+            .filter(|(i, at)| seals.get(*i) != Some(&expected(**at)))
+            .map(|(_, at)| *at)
+            .collect();
+        if unlike.len() == locked.len() || seals.len() != locked.len() {
+            // Then it is the seal itself, or a row of another list.
+            return vec![cell(self.name, row, self.kind.columns().len())];
+        }
+        unlike.into_iter().map(|at| cell(self.name, row, at)).collect()
+    }
+
+    fn row(&self, row: u32) -> Option<Row> {
+        if !matches!(self.kind, Kind::Findings | Kind::Visits) {
+            return None;
+        }
+        let open =
+            self.kind.columns().iter().enumerate().filter_map(|(at, spec)| Some((spec.3.field()?, at)));
+        let answers = open
+            .map(|(field, at)| (field, self.at(row, at)))
+            .filter(|(_, data)| !plain_data(data).is_empty())
+            .map(|(field, data)| (field, data.clone()))
+            .collect();
+        Some(Row {
+            place: Place {
+                file: self.file.to_owned(),
+                sheet: self.name.to_owned(),
+                row: row + 1,
+                kind: self.kind,
+            },
+            kind: self.kind,
+            key: self.at(row, 0).to_string(),
+            answers,
+        })
+    }
+}
+
+/// A cell as it is compared; see `export::xlsx`, which writes the same.
+fn plain_data(data: &Data) -> String {
+    match data {
+        Data::Empty => String::new(),
+        Data::String(text) | Data::DurationIso(text) => plain(text),
+        #[expect(clippy::cast_precision_loss, reason = "a spreadsheet's numbers are doubles")]
+        Data::Int(n) => hundredths(*n as f64),
+        Data::Float(n) => hundredths(*n),
+        Data::DateTime(day) => hundredths(day.as_f64()),
+        Data::DateTimeIso(text) => match rust_xlsxwriter::ExcelDateTime::parse_from_str(text) {
+            Ok(day) => hundredths(day.to_excel()),
+            Err(_) => plain(text),
+        },
+        Data::Bool(_) | Data::Error(_) => format!("x{data}"),
+    }
+}
+
+fn facts(range: &Range<Data>) -> Vec<(String, String)> {
+    let cell = |row: &[Data], at: usize| row.get(at).map(Data::to_string).unwrap_or_default();
+    range.rows().map(|row| (cell(row, 0), cell(row, 1))).filter(|(name, _)| !name.is_empty()).collect()
+}
+
+/// `线索清单!R5`, from row and column counted from 0.
+fn cell(sheet: &str, row: u32, column: usize) -> String {
+    let mut letters = Vec::new();
+    let mut rest = column + 1;
+    while rest > 0 {
+        rest -= 1;
+        letters.push(char::from(b'A' + u8::try_from(rest % 26).unwrap_or(0)));
+        rest /= 26;
+    }
+    let letters: String = letters.into_iter().rev().collect();
+    format!("{sheet}!{letters}{}", row + 1)
+}
+
+const AGAIN: (&str, &str) = (
+    "把填写的内容抄到原来导出的文件中再导入，或重新导出",
+    "copy what was filled in into the file as it was exported and import that, or export again",
+);
+
+fn no_workbook(file: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC880",
+        "应为 xlsx 工作簿，实际无法读取",
+        "wanted an xlsx workbook, got something that cannot be read as one",
+    )
+    .in_file(file)
+    .with_help(
+        "用 Excel、WPS 或 LibreOffice 打开，另存为 xlsx 后再导入",
+        "open it in a spreadsheet program, save it as xlsx and import that",
+    )
+}
+
+fn not_ours(file: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC880",
+        format!("应为 `mingcha export` 写出的工作簿，但缺少工作表 {META}"),
+        format!("wanted a workbook written by `mingcha export`, but its sheet {META} is missing"),
+    )
+    .in_file(file)
+    .with_help(AGAIN.0, AGAIN.1)
+}
+
+fn other_version(file: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC880",
+        format!("应为第 {SCHEMA_VERSION} 版的清单，实际由其他版本的程序写出"),
+        format!("wanted a list of layout version {SCHEMA_VERSION}, got one that another build wrote"),
+    )
+    .in_file(file)
+    .with_help("重新导出", "export it again")
+}
+
+fn edited(file: &str, place: String, zh: &str, en: &str) -> Diagnostic {
+    Diagnostic::error("MC883", format!("{zh}已被改动"), format!("{en} was edited"))
+        .in_file(file)
+        .at_column(place)
+        .with_help(AGAIN.0, AGAIN.1)
+}
+
+fn no_sheet(file: &str, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC883",
+        format!("工作表“{name}”已被删除或改名"),
+        format!("the sheet {name} was removed or renamed"),
+    )
+    .in_file(file)
+    .with_help(AGAIN.0, AGAIN.1)
+}
+
+fn rows_gone(file: &str, sheet: &str, missing: &[String]) -> Diagnostic {
+    let (zh, en) = (missing.join("、"), missing.join(", "));
+    Diagnostic::error(
+        "MC883",
+        format!("锁定的行已被删除：序号 {zh}"),
+        format!("locked rows were removed: no. {en}"),
+    )
+    .in_file(file)
+    .at_column(format!("{sheet}!A1"))
+    .with_help(AGAIN.0, AGAIN.1)
+}
+
+fn added(file: &str, place: String) -> Diagnostic {
+    Diagnostic::error("MC884", "这一行不是导出的清单中的", "this row is not one of the exported list")
+        .in_file(file)
+        .at_column(place)
+        .with_help(
+            "删去添加的行；新的情况用 `mingcha findings note` 记录",
+            "remove rows that were added; `mingcha findings note` records what is new",
+        )
+}
+
+fn doubled(file: &str, place: String, nth: u64) -> Diagnostic {
+    Diagnostic::error(
+        "MC884",
+        format!("序号 {nth} 的行出现了两次"),
+        format!("the row no. {nth} stands here twice"),
+    )
+    .in_file(file)
+    .at_column(place)
+    .with_help("保留一行", "keep one of them")
+}
+
+fn beside(file: &str, place: String) -> Diagnostic {
+    Diagnostic::warning("MC885", "表格之外的内容不会导入", "what stands beside the table is not taken in")
+        .in_file(file)
+        .at_column(place)
+        .with_help("需要保留的，写入备注列", "what shall be kept belongs into the remarks")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_named_as_a_spreadsheet_names_them() {
+        assert_eq!(cell("S", 0, 0), "S!A1");
+        assert_eq!(cell("S", 4, 25), "S!Z5");
+        assert_eq!(cell("S", 9, 26), "S!AA10");
+    }
+
+    #[test]
+    fn a_cell_compares_alike_whatever_program_saved_it() {
+        assert_eq!(plain_data(&Data::Int(3)), plain_data(&Data::Float(3.0)));
+        assert_eq!(plain_data(&Data::Float(12345.67)), "n1234567");
+        assert_eq!(plain_data(&Data::Float(0.1 + 0.2)), "n30");
+        assert_eq!(plain_data(&Data::String(" a\r\nb ".to_owned())), "ta\nb");
+        assert_eq!(plain_data(&Data::String(" ".to_owned())), plain_data(&Data::Empty));
+        assert_eq!(plain_data(&Data::DateTimeIso("2025-04-01".to_owned())), "n4574800");
+        assert_eq!(plain_data(&Data::Float(-0.0)), "n0");
+    }
+}
