@@ -8,9 +8,13 @@ pub mod book;
 pub mod explain;
 pub mod export;
 mod fault;
+pub mod lookback;
 pub mod mask;
+pub mod queue;
 mod record;
+pub mod report;
 pub mod run;
+pub mod score;
 mod table;
 mod words;
 

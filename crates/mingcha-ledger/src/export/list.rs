@@ -11,7 +11,7 @@ use crate::words::{self, clip, say};
 
 /// One value of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     /// Text, identity numbers and accounts among it.
     Text(String),
     /// A day, YYYY-MM-DD.
@@ -26,7 +26,7 @@ pub(super) enum Cell {
 
 /// How a column is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Show {
+pub(crate) enum Show {
     /// Kept, not seen.
     Hidden,
     /// A short word in the middle.
@@ -60,11 +60,11 @@ impl Show {
 
 /// One column.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
-    pub(super) title: String,
+pub(crate) struct Column {
+    pub(crate) title: String,
     /// In characters of the sheet's font.
-    pub(super) width: u16,
-    pub(super) show: Show,
+    pub(crate) width: u16,
+    pub(crate) show: Show,
 }
 
 /// A list.

@@ -64,9 +64,9 @@ pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Resul
 
 /// Columns that stay in sight, and pages side by side on paper.
 #[derive(Clone, Copy)]
-struct Layout {
-    frozen: u16,
-    pages: u16,
+pub(crate) struct Layout {
+    pub(crate) frozen: u16,
+    pub(crate) pages: u16,
 }
 
 struct Book<'a> {
@@ -262,7 +262,7 @@ impl<'a> Book<'a> {
 }
 
 /// The run's day as a document's creation time.
-struct AsOf<'a>(&'a str);
+pub(crate) struct AsOf<'a>(pub(crate) &'a str);
 
 impl IntoCustomDateTime for AsOf<'_> {
     fn utc_datetime(self) -> String {
@@ -285,7 +285,7 @@ fn heading(sheet: &mut Worksheet, styles: &Styles, columns: &[Column]) -> Result
     Ok(())
 }
 
-fn line(
+pub(crate) fn line(
     sheet: &mut Worksheet,
     styles: &Styles,
     columns: &[Column],
@@ -402,7 +402,7 @@ fn validation(show: Show, lang: Lang) -> Result<Option<DataValidation>, XlsxErro
 }
 
 /// A4 across, the heading (and whom a row is about) on each page.
-fn page(sheet: &mut Worksheet, header: &str, layout: Layout, lang: Lang) -> Result<(), XlsxError> {
+pub(crate) fn page(sheet: &mut Worksheet, header: &str, layout: Layout, lang: Lang) -> Result<(), XlsxError> {
     sheet.set_landscape();
     sheet.set_paper_size(9);
     sheet.set_print_fit_to_pages(layout.pages, 0);
@@ -416,11 +416,11 @@ fn page(sheet: &mut Worksheet, header: &str, layout: Layout, lang: Lang) -> Resu
     Ok(())
 }
 
-struct Styles {
-    title: Format,
-    section: Format,
-    fact: Format,
-    head: Format,
+pub(crate) struct Styles {
+    pub(crate) title: Format,
+    pub(crate) section: Format,
+    pub(crate) fact: Format,
+    pub(crate) head: Format,
     head_fill: Format,
     wrapped: Format,
     centred: Format,
@@ -434,7 +434,7 @@ struct Styles {
 }
 
 impl Styles {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let cell = Format::new()
             .set_align(FormatAlign::Top)
             .set_border(FormatBorder::Thin)
