@@ -777,7 +777,7 @@ pub(crate) struct ReportCommon {
     pub(crate) out: Option<PathBuf>,
     #[arg(long, value_enum, value_name = "PROFILE", help = say("谁来看：investigator 全部，supervisor 脱敏（默认），public 仅合计", "who reads: investigator all, supervisor masked (default), public sums only"))]
     pub(crate) profile: Option<ProfileArg>,
-    #[arg(long, value_name = "N", default_value_t = 50, help = say("清单最多列出的条数", "most leads in a list"))]
+    #[arg(long, value_name = "N", default_value_t = 50, help = say("清单最多列出的条数；0 为全部", "most leads in a list; 0 for all"))]
     pub(crate) limit: usize,
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, help = say("生成之日；默认今天", "the day of making; by default today"))]
     pub(crate) at: Option<String>,

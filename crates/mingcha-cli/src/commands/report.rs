@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &Report) -> Outcome {
         profile: export::profile(context, &FromRun { run: None, profile: common.profile }),
         lang: context.screen.lang,
         today: now.get(..10).unwrap_or(&now).to_owned(),
-        limit: common.limit,
+        limit: if common.limit == 0 { usize::MAX } else { common.limit },
         replace: common.replace,
     };
     let policy = ledger::policy(context, Some(&shelf));

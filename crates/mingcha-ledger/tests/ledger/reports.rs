@@ -167,7 +167,7 @@ fn the_nightly_brief_tells_what_the_night_told() {
     let rules = table(&page, "What the night changed");
     // New 40, 41, 42 and reopened 6, 7, 12.
     assert_eq!(rules[0], "PEN-13|Pension paid twice for one month|3|3|1|2|0|149.48");
-    assert_eq!(table(&page, "What weighs differently"), ["amount|1", "evidence|3", "last day|1"]);
+    assert_eq!(table(&page, "What weighs differently"), ["amount|1", "evidence for|3", "last day|1"]);
     assert_eq!(table(&page, "New and reopened").len(), 6);
     assert_eq!((table(&page, "Changed").len(), table(&page, "Resolved").len()), (1, 2));
     let first = page_of(&desk, &asked(Subject::Night(Some(1))));
