@@ -269,12 +269,12 @@ impl Desk<'_> {
         page.sections.push(self.maker.marks(&tonight.rules));
         page.sections.push(self.maker.changes(&night.changes));
         let lists = [
-            (("新增和重现的线索", "New and reopened leads"), tonight.fresh),
-            (("有变化的线索", "Changed leads"), tonight.changed),
-            (("消除和撤回的线索", "Resolved and withdrawn leads"), tonight.gone),
+            (("新增和重现的线索", "New and reopened leads"), tonight.fresh, &Changes::new()),
+            (("有变化的线索", "Changed leads"), tonight.changed, &tonight.changes),
+            (("消除和撤回的线索", "Resolved and withdrawn leads"), tonight.gone, &Changes::new()),
         ];
-        for ((zh, en), list) in lists {
-            page.sections.push(self.maker.leads(self.say(zh, en), list.kept, list.total));
+        for ((zh, en), list, changes) in lists {
+            page.sections.push(self.maker.leads(self.say(zh, en), list.kept, list.total, changes));
         }
         Ok(page)
     }
@@ -538,7 +538,7 @@ impl Desk<'_> {
             self.maker.areas(&g.by_area, &g.flow, g.cleared, g.closing),
             self.maker.deadlines(&g),
             self.maker.look_back(&g.look),
-            self.maker.leads(self.say("全部线索", "All leads"), g.kept, g.all),
+            self.maker.leads(self.say("全部线索", "All leads"), g.kept, g.all, &Changes::new()),
         ];
         Ok(page)
     }
@@ -642,9 +642,13 @@ impl Kept {
     }
 }
 
+/// What weighs differently, by lead.
+type Changes = std::collections::BTreeMap<String, Vec<String>>;
+
 /// What a night did.
 #[derive(Default)]
 struct Tonight {
+    changes: Changes,
     /// By rule and mark.
     rules: std::collections::BTreeMap<String, std::collections::BTreeMap<Mark, Sum>>,
     fresh: Kept,
@@ -663,7 +667,10 @@ impl Tonight {
         let Some(act) = acts.iter().rev().find(|act| act.night == night) else { return Ok(()) };
         let mark = match act.deed {
             Deed::Found => Mark::New,
-            Deed::Changed(_) => Mark::Changed,
+            Deed::Changed(ref names) => {
+                self.changes.insert(lead.finding_id.clone(), names.clone());
+                Mark::Changed
+            }
             Deed::Reopened { .. } => Mark::Reopened,
             Deed::Resolved => Mark::Resolved,
             Deed::Withdrawn => Mark::Withdrawn,

@@ -82,6 +82,9 @@ impl Share {
     pub fn words(self) -> Text {
         let Some(point) = self.point() else {
             let Self { hits, of } = self;
+            if of == 0 {
+                return Text { zh: "尚无认定".to_owned(), en: "none judged yet".to_owned() };
+            }
             return Text {
                 zh: format!("太少，尚难判断（{hits}/{of}）"),
                 en: format!("too few to tell ({hits} of {of})"),
@@ -538,6 +541,7 @@ mod tests {
     fn a_share_of_few_is_not_told() {
         assert_eq!(Share { hits: 9, of: 9 }.point(), None);
         assert_eq!(Share { hits: 9, of: 9 }.words().en, "too few to tell (9 of 9)");
+        assert_eq!(Share::default().words().en, "none judged yet");
         assert_eq!(Share { hits: 0, of: 9 }.words().zh, "太少，尚难判断（0/9）");
         assert_eq!(Share { hits: 15, of: 20 }.words().en, "75.0% (53.1–88.8%)");
         assert_eq!(Share { hits: 15, of: 20 }.words().zh, "75.0%（53.1–88.8%）");

@@ -79,9 +79,9 @@ pub(super) fn intervals(labels: &[String], shares: &[(f64, f64, f64)]) -> Chart 
     let dots: Vec<Value> =
         shares.iter().zip(labels).map(|((_, point, _), label)| json!([hundredth(*point), label])).collect();
     plain(
-        40 + labels.len() * 28,
+        52 + labels.len() * 28,
         json!({
-            "grid": grid(room(labels), 6),
+            "grid": grid(room(labels), 18),
             "xAxis": {"type": "value", "min": 0, "max": 100, "axisLabel": {"formatter": "{value}%"},
                 "splitLine": {"lineStyle": {"color": "#eaeef2"}}},
             "yAxis": {"type": "category", "inverse": true, "data": labels, "axisTick": {"show": false}},

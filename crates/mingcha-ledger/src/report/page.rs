@@ -136,8 +136,9 @@ impl Page {
 
     fn context(&self) -> Value {
         let lang = self.lang;
-        let cell = |cell: &Cell| {
+        let cell = |(cell, column): (&Cell, &Column)| {
             let (class, text) = shown(cell);
+            let class = if column.show == Show::Centred { "code" } else { class };
             json!(HtmlCell { class, text })
         };
         let sections: Vec<Value> = self
@@ -151,9 +152,9 @@ impl Page {
                         .iter()
                         .map(|c| json!({"text": c.title, "class": heading(c.show), "width": c.width}))
                         .collect();
-                    let rows: Vec<Vec<Value>> =
-                        grid.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-                    json!({"head": head, "rows": rows, "total": grid.total, "wide": grid.columns.len() > 8})
+                    let row = |row: &Vec<Cell>| row.iter().zip(&grid.columns).map(cell).collect();
+                    let rows: Vec<Vec<Value>> = grid.rows.iter().map(row).collect();
+                    json!({"head": head, "rows": rows, "total": grid.total, "size": size(grid.columns.len())})
                 });
                 json!({
                     "title": section.title, "note": section.note, "words": section.words, "grid": grid,
@@ -294,6 +295,15 @@ fn shown(cell: &Cell) -> (&'static str, String) {
         Cell::Money(fen) => ("number", yuan(*fen)),
         Cell::Count(n) => ("number", count(*n)),
         Cell::Blank => ("text", String::new()),
+    }
+}
+
+/// How small a table has to be set to fit the width of a page.
+fn size(columns: usize) -> &'static str {
+    match columns {
+        0..=8 => "plain",
+        9..=11 => "wide",
+        _ => "dense",
     }
 }
 

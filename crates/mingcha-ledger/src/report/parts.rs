@@ -728,20 +728,25 @@ impl Maker<'_> {
         }
     }
 
+    /// What weighs differently, in words.
+    fn change(&self, name: &str) -> &'static str {
+        match name {
+            "severity" => say(self.lang, "级别", "severity"),
+            "grade" => say(self.lang, "证据强度", "strength"),
+            "identity" => say(self.lang, "身份核对", "identity"),
+            "area" => say(self.lang, "地区", "area"),
+            "period_from" => say(self.lang, "起始日期", "first day"),
+            "period_to" => say(self.lang, "截止日期", "last day"),
+            "amount" => say(self.lang, "金额", "amount"),
+            "evidence" => say(self.lang, "支持的证据", "evidence for"),
+            "counter_evidence" => say(self.lang, "相反的证据", "evidence against"),
+            _ => say(self.lang, "其他", "other"),
+        }
+    }
+
     pub(super) fn changes(&self, changes: &BTreeMap<String, u64>) -> Section {
-        let word = |name: &str| match name {
-            "severity" => self.say("级别", "severity"),
-            "grade" => self.say("证据强度", "strength"),
-            "identity" => self.say("身份核对", "identity"),
-            "area" => self.say("地区", "area"),
-            "period_from" => self.say("起始日期", "first day"),
-            "period_to" => self.say("截止日期", "last day"),
-            "amount" => self.say("金额", "amount"),
-            "evidence" => self.say("支持的证据", "evidence for"),
-            "counter_evidence" => self.say("相反的证据", "evidence against"),
-            _ => self.say("其他", "other"),
-        };
-        let rows = changes.iter().map(|(name, n)| vec![Cell::Text(word(name).to_owned()), Cell::Count(*n)]);
+        let rows =
+            changes.iter().map(|(name, n)| vec![Cell::Text(self.change(name).to_owned()), Cell::Count(*n)]);
         Section {
             title: self.say("变化的是什么", "What weighs differently").to_owned(),
             note: self
@@ -759,17 +764,31 @@ impl Maker<'_> {
         }
     }
 
-    /// A list of leads, of which `total` tells how many there are.
-    pub(super) fn leads(&self, title: &str, mut leads: Vec<Lead>, total: Sum) -> Section {
+    /// A list of leads, of which `total` tells how many there are; `changes` says of some what weighs differently.
+    pub(super) fn leads(
+        &self,
+        title: &str,
+        mut leads: Vec<Lead>,
+        total: Sum,
+        changes: &BTreeMap<String, Vec<String>>,
+    ) -> Section {
         gravest(&mut leads, self.limit);
         let (shown, all) = (leads.len(), total.leads);
         let rows = leads.iter().map(|lead| {
             let mut row = self.lead(lead);
             row.push(Cell::Text(self.text(&lead.stage.title())));
+            if !changes.is_empty() {
+                let names = changes.get(&lead.finding_id).into_iter().flatten();
+                let words: Vec<&str> = names.map(|name| self.change(name)).collect();
+                row.push(Cell::Text(words.join(self.say("、", ", "))));
+            }
             row
         });
         let mut columns = self.lead_columns();
         columns.push(self.column("阶段", "Stage", 10, Show::Centred));
+        if !changes.is_empty() {
+            columns.push(self.column("变化项", "What changed", 18, Show::Wrapped));
+        }
         Section {
             title: title.to_owned(),
             note: match self.lang {

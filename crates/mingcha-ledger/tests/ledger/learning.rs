@@ -171,9 +171,11 @@ fn a_month_gone_by_is_told_as_it_was_then() {
     let (end, day) = read(&desk).end_of(&read(&desk).nights().unwrap()[0].night).unwrap();
     assert_eq!(day, "2026-10-05");
     let mut stages = BTreeSet::new();
-    read(&desk).courses(Moment::Event(end), |c| {
+    read(&desk)
+        .courses(Moment::Event(end), |c| {
             stages.insert((c.lead.stage, c.acts.len()));
-        }).unwrap();
+        })
+        .unwrap();
     assert_eq!(stages, BTreeSet::from([(Stage::New, 1)]));
 }
 

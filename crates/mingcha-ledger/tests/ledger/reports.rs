@@ -170,6 +170,8 @@ fn the_nightly_brief_tells_what_the_night_told() {
     assert_eq!(table(&page, "What weighs differently"), ["amount|1", "evidence for|3", "last day|1"]);
     assert_eq!(table(&page, "New and reopened").len(), 6);
     assert_eq!((table(&page, "Changed").len(), table(&page, "Resolved").len()), (1, 2));
+    let grown = &table(&page, "Changed")[0];
+    assert!(grown.ends_with("|new|amount") && grown.contains("|35.25|"), "{grown}");
     let first = page_of(&desk, &asked(Subject::Night(Some(1))));
     assert_eq!(figures(&first)["new"], "40");
     assert_eq!(table(&first, "New and reopened").len(), 40);
