@@ -50,6 +50,23 @@ ledger=("--ledger" "$work/book/ledger.sqlite")
     step 'list one county, all of it' "$bin" findings list "${ledger[@]}" --area 880105 --limit 0 --profile investigator
     step 'assign one county' "$bin" findings assign "${ledger[@]}" --area 880105 --to li --as chief
     step 'a note to one lead' "$bin" findings note "${ledger[@]}" --as li --text seen "$("$bin" findings list "${ledger[@]}" --limit 1 --format json --profile investigator | sed -n 's/.*"finding_id": *"\([0-9a-f]*\)".*/\1/p' | head -1)"
+    # Outcomes to learn from: two counties of leads, half confirmed, half cleared.
+    for county in 880106 880107; do
+        work_on=(--area "$county" --as li --at 2026-07-10)
+        "$bin" findings assign "${ledger[@]}" "${work_on[@]}" --to li >/dev/null
+        "$bin" findings visit "${ledger[@]}" "${work_on[@]}" --how visit --stage assigned >/dev/null
+    done
+    "$bin" findings confirm "${ledger[@]}" --area 880106 --as li --at 2026-07-12 --how papers --document P-1 >/dev/null
+    "$bin" findings clear "${ledger[@]}" --area 880107 --as li --at 2026-07-12 --reason wrong_data --text seen >/dev/null
+    step 'scorecard of all rules' "$bin" scorecard "${ledger[@]}"
+    step 'queue, the first 50 of all' "$bin" findings list "${ledger[@]}" --order queue --at 2026-07-15
+    report=("$bin" report)
+    common=("${ledger[@]}" --out "$work/reports" --replace --at 2026-07-15)
+    step 'report: the last night' "${report[@]}" night "${common[@]}"
+    step 'report: the first night, all new' "${report[@]}" night --night 1 "${common[@]}"
+    step 'report: the month' "${report[@]}" month "${common[@]}"
+    step 'report: a county' "${report[@]}" area 880108 "${common[@]}"
+    step 'report: a rule' "${report[@]}" rule XXX-03 "${common[@]}"
     step 'verify' "$bin" verify "${ledger[@]}"
     echo
     grep -h '^ledger' "$scratch"/night[123] | sed "s#$work/##; s/^/- /"

@@ -37,6 +37,8 @@ fn help_is_chinese_for_those_who_ask_for_chinese() {
       schema       输出编辑器使用的 JSON Schema
       completions  输出命令行补全脚本
       man          生成手册页
+      scorecard    规则成绩单：属实率、金额、天数，建议保留、调整或停用
+      report       从台账生成报告：夜间简报、月报、地区、单位、规则
 
     选项：
           --lang <zh|en>   界面语言［可选：zh、en］
@@ -77,6 +79,8 @@ fn help_is_english_for_those_who_ask_for_english() {
       schema       JSON Schema for editors
       completions  completion script for a shell
       man          write the man pages
+      scorecard    what rules are worth: precision, money, days; keep, tune or retire
+      report       reports from the ledger: night, month, area, unit, rule
 
     Options:
           --lang <zh|en>   language of messages [possible values: zh, en]
@@ -242,8 +246,23 @@ fn without_a_verb_the_help_is_shown_in_the_language_of_the_user() {
 #[test]
 fn completions_and_man_pages_know_every_verb() {
     let verbs = [
-        "demo", "synth", "init", "check", "test", "rules", "prepare", "plan", "run", "findings", "ledger",
-        "export", "import", "verify", "config",
+        "demo",
+        "synth",
+        "init",
+        "check",
+        "test",
+        "rules",
+        "prepare",
+        "plan",
+        "run",
+        "findings",
+        "ledger",
+        "export",
+        "import",
+        "verify",
+        "config",
+        "scorecard",
+        "report",
     ];
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = mingcha(here(), &["completions", shell]).well().out;

@@ -3,7 +3,8 @@
 //! the only thing read through a library.
 //!
 //! `help` what it says of itself · `rules` checking and explaining rules · `intake` bad extracts · `city` a
-//! small city held against its truth · `back` lists that leave on record and come back · `ledger` leads from night to night, and what people do about them · `workspace` a folder of one's own and its settings.
+//! small city held against its truth · `back` lists that leave on record and come back · `ledger` leads from night to night, and what people do about them · `learning`
+//! scorecard, queue and reports · `workspace` a folder of one's own and its settings.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,6 +13,7 @@ mod city;
 mod harness;
 mod help;
 mod intake;
+mod learning;
 mod ledger;
 mod rules;
 mod workspace;

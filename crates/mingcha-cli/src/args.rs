@@ -103,6 +103,10 @@ pub(crate) enum Verb {
     Completions(Completions),
     #[command(about = say("生成手册页", "write the man pages"))]
     Man(Man),
+    #[command(about = say("规则成绩单：属实率、金额、天数，建议保留、调整或停用", "what rules are worth: precision, money, days; keep, tune or retire"))]
+    Scorecard(Scorecard),
+    #[command(about = say("从台账生成报告：夜间简报、月报、地区、单位、规则", "reports from the ledger: night, month, area, unit, rule"), subcommand_required = true)]
+    Report(Report),
 }
 
 #[derive(Debug, Args)]
@@ -567,6 +571,8 @@ pub(crate) struct FindingsList {
     pub(crate) desk: Desk,
     #[command(flatten)]
     pub(crate) shape: Shape,
+    #[arg(long, value_enum, default_value_t = OrderArg::Severity, help = say("排列：按级别和期限，或按预计可追回金额（仅台账，说明理由）", "order: by severity and deadline, or by the money to be expected (ledger only, with the reason)"))]
+    pub(crate) order: OrderArg,
 }
 
 #[derive(Debug, Args)]
@@ -706,6 +712,111 @@ pub(crate) struct Man {
     pub(crate) out: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Scorecard {
+    #[arg(long, value_name = "FILE", help = say("台账文件", "the ledger"))]
+    pub(crate) ledger: Option<PathBuf>,
+    #[arg(long, value_name = "ID", value_delimiter = ',', help = say("只看这些规则", "only these rules"))]
+    pub(crate) rule: Vec<String>,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, help = say("截至此日；默认全部", "as it stood at the end of this day; by default now"))]
+    pub(crate) until: Option<String>,
+    #[arg(long, value_name = "N,ANSWERED,MISSED", value_parser = parse_sample, help = say("未列出者的抽样：未列出人数、已答复人数、其中应查出的人数；据此估计查全率", "a random sample of persons whom no rule flagged: how many there are, how many were answered, how many of these should have been flagged; gives recall"))]
+    pub(crate) sample: Option<[u64; 3]>,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+fn parse_sample(text: &str) -> Result<[u64; 3], String> {
+    let wrong = || "100000,400,4".to_owned();
+    let numbers: Vec<u64> =
+        text.split(',').map(|n| n.trim().parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+    let sample: [u64; 3] = numbers.try_into().map_err(|_| wrong())?;
+    if sample[2] <= sample[1] && sample[1] <= sample[0] { Ok(sample) } else { Err(wrong()) }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    #[command(subcommand)]
+    pub(crate) verb: ReportVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportVerb {
+    #[command(about = say("夜间简报：新增、变化、消除、暂缓、未评估", "a night: new, changed, resolved, held over, not evaluated"))]
+    Night(ReportNight),
+    #[command(about = say("月报：办理漏斗、双向移送台账、回头看、规则成绩单", "a month: funnel, two-way ledger of clues, look-back, scorecard"))]
+    Month(ReportMonth),
+    #[command(about = say("地区简报", "an area"))]
+    Area(ReportArea),
+    #[command(about = say("单位档案：涉及某经办人、经办机构或单位的全部线索", "a unit: every lead of an operator, an agency or an organisation"))]
+    Unit(ReportUnit),
+    #[command(about = say("规则简报", "a rule"))]
+    Rule(ReportRule),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportNight {
+    #[arg(long, value_name = "N", help = say("第几夜；默认最近一夜", "which night; by default the last"))]
+    pub(crate) night: Option<u64>,
+    #[command(flatten)]
+    pub(crate) common: ReportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportMonth {
+    #[arg(long, value_name = "YYYY-MM", help = say("月份；默认本月至今", "the month; by default this one, until today"))]
+    pub(crate) month: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: ReportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArea {
+    #[arg(value_name = "CODE", help = say("区划代码或其开头", "an area code or its beginning"))]
+    pub(crate) area: String,
+    #[arg(long, value_name = "YYYY-MM", help = say("月份；默认本月至今", "the month; by default this one, until today"))]
+    pub(crate) month: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: ReportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportUnit {
+    #[arg(value_name = "NAME", help = say("经办人、经办机构或单位，与证据中的写法一致", "operator, agency or organisation, as the evidence writes it"))]
+    pub(crate) unit: String,
+    #[command(flatten)]
+    pub(crate) common: ReportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportRule {
+    #[arg(value_name = "ID", help = say("规则编号，如 PEN-01", "rule id, such as PEN-01"))]
+    pub(crate) rule: String,
+    #[command(flatten)]
+    pub(crate) common: ReportCommon,
+}
+
+/// What every report takes.
+#[derive(Debug, Args)]
+pub(crate) struct ReportCommon {
+    #[arg(long, value_name = "FILE", help = say("台账文件", "the ledger"))]
+    pub(crate) ledger: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", help = say("报告目录；每份报告一个网页、一个工作簿", "where the report goes: a page and a workbook"))]
+    pub(crate) out: Option<PathBuf>,
+    #[arg(long, value_enum, value_name = "PROFILE", help = say("谁来看：investigator 全部，supervisor 脱敏（默认），public 仅合计", "who reads: investigator all, supervisor masked (default), public sums only"))]
+    pub(crate) profile: Option<ProfileArg>,
+    #[arg(long, value_name = "N", default_value_t = 50, help = say("清单最多列出的条数；0 为全部", "most leads in a list; 0 for all"))]
+    pub(crate) limit: usize,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, help = say("生成之日；默认今天", "the day of making; by default today"))]
+    pub(crate) at: Option<String>,
+    #[arg(long, help = say("替换同名的报告", "replace a report of the same name"))]
+    pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
 /// Where rules and contracts come from.
 #[derive(Debug, Args)]
 pub(crate) struct Packs {
@@ -782,6 +893,12 @@ pub(crate) enum EncodingArg {
     #[value(name = "utf-8")]
     Utf8,
     Gb18030,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderArg {
+    Severity,
+    Queue,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

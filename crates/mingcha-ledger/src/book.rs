@@ -7,6 +7,7 @@
 //! Knows no clock (time comes with [`By`]), no engine and no extract: those who know one lend it as [`Extracts`].
 
 mod chain;
+mod course;
 mod hand;
 mod keys;
 mod lead;
@@ -40,6 +41,7 @@ use lock::Lock;
 use schema::broken;
 
 pub use chain::By;
+pub use course::{Act, Course, Deed, Moment};
 pub(crate) use hand::settles;
 pub use hand::{Answer, Control, Returned, Said, Sample};
 pub(crate) use keys::Keys;
@@ -448,6 +450,19 @@ impl Book {
         Ok(listed.collect())
     }
 
+    /// Which waiver covers a lead on the day `today`.
+    ///
+    /// # Errors
+    /// `MC842` where the database refuses.
+    pub fn waived(&self, today: &str) -> Result<impl Fn(&Lead) -> Option<String> + use<>, Diagnostic> {
+        let mut waivers: Vec<(String, Waiver, Value)> =
+            entries(&self.conn, &self.path, Register::Waivers, "1 = 1", &[])?;
+        waivers.retain(|(_, waiver, _)| waiver.holds(today));
+        Ok(move |lead: &Lead| {
+            waivers.iter().find(|(_, waiver, _)| waiver.covers(lead)).map(|(id, ..)| id.clone())
+        })
+    }
+
     fn live(&self) -> Result<Vec<Lead>, Diagnostic> {
         let mut live = Vec::new();
         each(&self.conn, &self.path, Register::Leads, "presence = 'live'", &[], |_, lead| live.push(lead))?;
@@ -701,6 +716,15 @@ impl Book {
     /// `MC842` where the database refuses.
     pub fn alias(&self, finding_id: &str) -> Result<String, Diagnostic> {
         Ok(alias(&self.secret()?, finding_id))
+    }
+
+    /// [`Book::alias`] for many leads; also a lot that nobody can foresee and that falls the same every time.
+    ///
+    /// # Errors
+    /// `MC842` where the database refuses.
+    pub fn lots(&self) -> Result<impl Fn(&str) -> String + use<>, Diagnostic> {
+        let secret = self.secret()?;
+        Ok(move |finding_id: &str| alias(&secret, finding_id))
     }
 
     /// The lead that a masked list calls `wanted`; the first digits will do.

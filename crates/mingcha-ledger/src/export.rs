@@ -5,11 +5,11 @@
 mod counts;
 mod csv;
 mod issue;
-mod list;
+pub(crate) mod list;
 mod ndjson;
 mod parquet;
 mod visits;
-mod xlsx;
+pub(crate) mod xlsx;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -368,7 +368,7 @@ fn export_id(manifest: &Manifest, options: &ExportOptions) -> String {
 }
 
 /// `label` as a file name that every system takes.
-fn file_name(label: &str) -> String {
+pub(crate) fn file_name(label: &str) -> String {
     let safe: String = label
         .chars()
         .map(|c| if c.is_control() || c.is_whitespace() || r#"/\:*?"<>|."#.contains(c) { '-' } else { c })
@@ -379,7 +379,7 @@ fn file_name(label: &str) -> String {
 }
 
 /// Files on their way: written into a hidden folder, renamed when all of them are complete, taken away otherwise.
-struct Staging {
+pub(crate) struct Staging {
     out: PathBuf,
     aside: PathBuf,
     replace: bool,
@@ -387,7 +387,7 @@ struct Staging {
 }
 
 impl Staging {
-    fn create(out: &Path, replace: bool) -> Result<Self, Diagnostic> {
+    pub(crate) fn create(out: &Path, replace: bool) -> Result<Self, Diagnostic> {
         let failed = |e: std::io::Error| fault::disk("MC811", ("创建文件夹", "create the folder"), out, &e);
         fs::create_dir_all(out).map_err(failed)?;
         let aside = new_sibling(out, "export", "partial").map_err(failed)?;
@@ -395,7 +395,11 @@ impl Staging {
     }
 
     /// Where to write the file that will be called `name` (`/` begins a folder).
-    fn path(&mut self, name: &str, done: impl Fn(PathBuf) -> Exported) -> Result<PathBuf, Diagnostic> {
+    pub(crate) fn path(
+        &mut self,
+        name: &str,
+        done: impl Fn(PathBuf) -> Exported,
+    ) -> Result<PathBuf, Diagnostic> {
         let last = self.out.join(name);
         let taken = last.symlink_metadata().is_ok() && !self.replace;
         // Two areas whose labels differ only in forbidden characters.
@@ -413,7 +417,7 @@ impl Staging {
         Ok(path)
     }
 
-    fn publish(mut self) -> Result<Vec<Exported>, Diagnostic> {
+    pub(crate) fn publish(mut self) -> Result<Vec<Exported>, Diagnostic> {
         let failed = |path: &Path, e: &std::io::Error| {
             fault::disk("MC811", ("保存导出文件", "save the export"), path, e)
         };

@@ -9,9 +9,13 @@ pub mod explain;
 pub mod export;
 mod fault;
 pub mod import;
+pub mod lookback;
 pub mod mask;
+pub mod queue;
 mod record;
+pub mod report;
 pub mod run;
+pub mod score;
 mod table;
 mod words;
 

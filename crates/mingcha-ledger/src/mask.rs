@@ -171,6 +171,12 @@ impl Masker {
         if self.shows_all() { id_number.to_owned() } else { mask(Kind::IdNumber, id_number) }
     }
 
+    /// What somebody wrote, with the numbers masked that look like an identity number, a card or a telephone.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
+        if self.shows_all() { text.to_owned() } else { mask_shapes(text) }
+    }
+
     fn learn(&self, row: &EvidenceRow, secrets: &mut Secrets) {
         for (column, value) in &row.columns {
             secrets.add(value, self.kind(&row.dataset, column));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Context, export, leads, ledger};
 use crate::args::{
-    Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, FromRun, Packs,
+    Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, FromRun, OrderArg, Packs,
 };
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
@@ -33,6 +33,19 @@ pub(super) fn run(context: &Context, args: &Findings) -> Outcome {
 fn list(context: &Context, args: &FindingsList) -> Outcome {
     if let Some(path) = ledger::instead_of_run(context, &args.from, &args.desk) {
         return leads::list(context, args, &path);
+    }
+    if args.order == OrderArg::Queue {
+        return Err(Failure::usage(
+            Diagnostic::error(
+                "MC086",
+                "`--order queue` 需要台账：次序要从核查结果中学习",
+                "`--order queue` needs a ledger: the order is learned from what people found",
+            )
+            .with_help(
+                "用 `--ledger` 指明台账，不要给 `--run`",
+                "name one with `--ledger`, and give no `--run`",
+            ),
+        ));
     }
     let run = export::open(context, &args.from)?;
     let shelf = Shelf::open(context, &Packs { rules: None, datasets: None });

@@ -36,6 +36,10 @@ pub(super) fn list(context: &Context, args: &FindingsList, path: &Path) -> Outco
     filter.open = !args.all && filter.stages.is_empty() && filter.marks.is_empty();
     let book = Book::read(path).map_err(refused)?;
     let policy = ledger::policy(context, None);
+    if args.order == args::OrderArg::Queue {
+        let eye = Eye { masker: Masker::new(profile, &shelf.library.contracts), profile, book: &book };
+        return super::learning::queue(context, args, &book, &policy, &filter, &eye);
+    }
     let mut leads = book.leads(&filter, &policy, &ledger::today(&args.desk)).map_err(refused)?;
     let all = leads.len();
     if args.limit > 0 {
@@ -98,14 +102,14 @@ fn rows(context: &Context, leads: &[Listed]) -> Table {
 }
 
 /// Who looks, and what they may see.
-struct Eye<'a> {
+pub(super) struct Eye<'a> {
     masker: Masker,
     profile: Profile,
     book: &'a Book,
 }
 
 impl Eye<'_> {
-    fn see(&self, listed: Listed) -> Result<Listed, Failure> {
+    pub(super) fn see(&self, listed: Listed) -> Result<Listed, Failure> {
         if self.profile == Profile::Investigator {
             return Ok(listed);
         }

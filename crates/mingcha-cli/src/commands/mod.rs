@@ -9,9 +9,11 @@ mod findings;
 mod import;
 mod init;
 mod leads;
+mod learning;
 mod ledger;
 mod plan;
 mod prepare;
+mod report;
 mod rules;
 mod run;
 mod schema;
@@ -143,6 +145,8 @@ fn dispatch(context: &Context, cli: Cli) -> Outcome {
         Verb::Schema(args) => schema::run(context, &args),
         Verb::Completions(args) => shell::completions(context, &args),
         Verb::Man(args) => shell::man(context, &args),
+        Verb::Scorecard(args) => learning::scorecard(context, &args),
+        Verb::Report(args) => report::run(context, &args),
     }
 }
 

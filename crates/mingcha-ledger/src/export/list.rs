@@ -11,7 +11,7 @@ use crate::words::{self, CONCLUSIONS, HOLDERS, Label, STATES, WAYS, clip, say};
 
 /// One value of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     /// Text, identity numbers and accounts among it.
     Text(String),
     /// A day, YYYY-MM-DD.
@@ -236,11 +236,11 @@ const CANCELLED: [Spec; 8] = [
 
 /// One column.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
-    pub(super) title: String,
+pub(crate) struct Column {
+    pub(crate) title: String,
     /// In characters of the sheet's font.
-    pub(super) width: u16,
-    pub(super) show: Show,
+    pub(crate) width: u16,
+    pub(crate) show: Show,
 }
 
 /// A list.

@@ -100,9 +100,9 @@ pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Resul
 
 /// Columns that stay in sight, and pages side by side on paper.
 #[derive(Clone, Copy)]
-struct Layout {
-    frozen: u16,
-    pages: u16,
+pub(crate) struct Layout {
+    pub(crate) frozen: u16,
+    pub(crate) pages: u16,
 }
 
 struct Book<'a> {
@@ -371,15 +371,15 @@ impl<'a> Book<'a> {
     }
 
     fn page_footer(&self) -> String {
-        let (job, lang) = (self.job, self.job.lang());
-        let pages = say(lang, "第 &P 页，共 &N 页", "Page &P of &N");
+        let job = self.job;
+        let pages = page_numbers(job.lang());
         match (&job.issued, &job.options.recipient) {
             (Some(mark), Some(recipient)) => {
                 let recipient = clip(recipient, 60).replace('&', "&&");
                 // A blank before what may begin with a figure: it would be read as part of the size.
-                format!("&L&9{} {recipient}&C&9{pages}&R&9 {}", mark.number, readable(mark.at))
+                format!("&L&9{} {recipient}{pages}&R&9 {}", mark.number, readable(mark.at))
             }
-            _ => format!("&C&9{pages}"),
+            _ => pages,
         }
     }
 
@@ -387,6 +387,11 @@ impl<'a> Book<'a> {
         let fail = self.fail();
         self.workbook.save(self.path).map_err(fail)
     }
+}
+
+/// The middle of a footer.
+pub(crate) fn page_numbers(lang: Lang) -> String {
+    format!("&C&9{}", say(lang, "第 &P 页，共 &N 页", "Page &P of &N"))
 }
 
 /// A moment as people write it.
@@ -449,7 +454,7 @@ pub(crate) fn seal_of_meta<'m>(keys: &Keys, facts: impl Iterator<Item = (&'m str
 }
 
 /// The run's day as a document's creation time.
-struct AsOf<'a>(&'a str);
+pub(crate) struct AsOf<'a>(pub(crate) &'a str);
 
 impl IntoCustomDateTime for AsOf<'_> {
     fn utc_datetime(self) -> String {
@@ -472,7 +477,7 @@ fn heading(sheet: &mut Worksheet, styles: &Styles, columns: &[Column]) -> Result
     Ok(())
 }
 
-fn line(
+pub(crate) fn line(
     sheet: &mut Worksheet,
     styles: &Styles,
     columns: &[Column],
@@ -604,7 +609,11 @@ fn input_title(field: Field, lang: Lang) -> &'static str {
 }
 
 /// A4 across, the heading (and whom a row is about) on each page.
-fn page(sheet: &mut Worksheet, (header, footer): (&str, &str), layout: Layout) -> Result<(), XlsxError> {
+pub(crate) fn page(
+    sheet: &mut Worksheet,
+    (header, footer): (&str, &str),
+    layout: Layout,
+) -> Result<(), XlsxError> {
     sheet.set_landscape();
     sheet.set_paper_size(9);
     sheet.set_print_fit_to_pages(layout.pages, 0);
@@ -618,12 +627,12 @@ fn page(sheet: &mut Worksheet, (header, footer): (&str, &str), layout: Layout) -
     Ok(())
 }
 
-struct Styles {
-    title: Format,
-    section: Format,
-    fact: Format,
-    prose: Format,
-    head: Format,
+pub(crate) struct Styles {
+    pub(crate) title: Format,
+    pub(crate) section: Format,
+    pub(crate) fact: Format,
+    pub(crate) prose: Format,
+    pub(crate) head: Format,
     head_fill: Format,
     wrapped: Format,
     centred: Format,
@@ -637,7 +646,7 @@ struct Styles {
 }
 
 impl Styles {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let cell = Format::new()
             .set_align(FormatAlign::Top)
             .set_border(FormatBorder::Thin)
