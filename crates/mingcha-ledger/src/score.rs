@@ -28,7 +28,7 @@ use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Diagnostic, Text};
 use serde::Serialize;
 
-use crate::book::{Act, Book, Clearance, Course, Deed, Moment, Presence};
+use crate::book::{Act, Book, Clearance, Control, Course, Deed, Moment, Presence};
 use crate::record::add_fen;
 
 /// Judged lives below which no share is told.
@@ -488,7 +488,37 @@ pub struct Recall {
     pub high: f64,
 }
 
+/// Digits of an area code that name the county.
+const COUNTY: usize = 6;
+
 impl ControlSample {
+    /// What the control samples of all exports came to: `None` while nobody has answered. Dead or in custody is what a
+    /// rule should have found. Answers of all exports are pooled, each person once, the last answer counts; exports
+    /// about the same counties stand for the same persons, so that the last of them says how many these are. Exact
+    /// where areas are sampled alike.
+    #[must_use]
+    pub fn of(controls: &[Control]) -> Option<Self> {
+        let mut exports: BTreeMap<(&str, &str), (BTreeSet<&str>, u64)> = BTreeMap::new();
+        let mut answers: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
+        for control in controls {
+            let export = exports.entry((&control.at, &control.handout)).or_default();
+            export.0.insert(control.area.get(..COUNTY).unwrap_or(&control.area));
+            export.1 = control.population;
+            let Some(answer) = control.answer.as_ref().filter(|_| control.is_settled()) else { continue };
+            let known = answers.entry(&control.person).or_insert((&answer.on, false));
+            if answer.on.as_str() >= known.0 {
+                *known = (&answer.on, answer.state != "alive");
+            }
+        }
+        // In order of time: the last export about these counties.
+        let populations: BTreeMap<BTreeSet<&str>, u64> = exports.into_values().collect();
+        (!answers.is_empty()).then(|| Self {
+            unflagged: populations.values().sum(),
+            answered: answers.len() as u64,
+            missed: answers.values().filter(|(_, missed)| *missed).count() as u64,
+        })
+    }
+
     /// Recall, when `flagged` persons were flagged and leads are confirmed with `precision`. Found is `flagged ×
     /// precision`, missed is `unflagged × missed ÷ answered`; the bounds take both intervals at their worst together,
     /// so they are rather too wide than too narrow. No point is told below [`LEAST`] judged leads or answers.
@@ -510,6 +540,7 @@ impl ControlSample {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::book::Answer;
 
     fn score(confirmed: u64, legitimate: u64, wrong_data: u64, wrong_match: u64) -> Score {
         let cleared = [
@@ -519,6 +550,37 @@ mod tests {
         ];
         let cleared = cleared.into_iter().filter(|(_, n)| *n > 0).collect();
         Score { confirmed, cleared, ..Score::default() }
+    }
+
+    #[test]
+    fn the_sample_is_pooled_over_exports_and_each_person_counts_once() {
+        let control = |handout: &str, at: &str, person: &str, population, state: Option<&str>| Control {
+            handout: handout.to_owned(),
+            at: format!("{at}T08:00:00Z"),
+            person: person.to_owned(),
+            area: "880101001".to_owned(),
+            population,
+            drawn: 2,
+            answer: state.map(|state| Answer {
+                state: state.to_owned(),
+                on: at.to_owned(),
+                ..Answer::default()
+            }),
+        };
+        assert_eq!(ControlSample::of(&[control("E1", "2026-10-01", "a", 900, None)]), None);
+        let mut all = vec![
+            control("E1", "2026-10-01", "a", 900, Some("alive")),
+            control("E1", "2026-10-01", "b", 900, Some("away")),
+            control("E2", "2026-11-01", "a", 1000, Some("dead")),
+            control("E2", "2026-11-01", "c", 1000, Some("alive")),
+        ];
+        let pooled = ControlSample { unflagged: 1000, answered: 2, missed: 1 };
+        assert_eq!(ControlSample::of(&all), Some(pooled));
+        all.push(Control {
+            area: "880102001".to_owned(),
+            ..control("E3", "2026-11-02", "d", 50, Some("alive"))
+        });
+        assert_eq!(ControlSample::of(&all), Some(ControlSample { unflagged: 1050, answered: 3, missed: 1 }));
     }
 
     #[test]

@@ -20,8 +20,13 @@ pub(super) fn scorecard(context: &Context, args: &args::Scorecard) -> Outcome {
     let until = args.until.as_deref().map_or(Moment::Now, Moment::Day);
     let book = Book::read(&path).map_err(refused)?;
     let card = Scorecard::of(&book, until, &args.rule).map_err(refused)?;
-    let sample =
+    let given =
         args.sample.map(|[unflagged, answered, missed]| ControlSample { unflagged, answered, missed });
+    // What visitors brought back, unless somebody knows better.
+    let sample = match given {
+        Some(given) => Some(given),
+        None => ControlSample::of(&book.controls().map_err(refused)?),
+    };
     let recall = sample.map(|sample| sample.recall(card.persons, card.all.precision()));
     let screen = &context.screen;
     if args.shape.format == Format::Json {

@@ -111,7 +111,7 @@ pub(crate) fn november(desk: &Desk) {
         at: "2026-11-05T08:00:00Z".to_owned(),
         expires: "2026-12-05".to_owned(),
         leads: [22, 23, 30].map(id).into(),
-        cancels: BTreeSet::new(),
+        ..Handout::default()
     };
     desk.open().hand_out(&handout, by("2026-11-05")).unwrap();
     each(desk, "2026-11-06", [22], &visit("2026-11-06"));
