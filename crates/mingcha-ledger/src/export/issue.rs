@@ -209,7 +209,8 @@ pub fn issue(
             });
             let sheet: Vec<Person> = all.into_iter().map(|(_, person)| eye.person(person)).collect();
             if !sheet.is_empty() {
-                let done = |path: PathBuf| Exported { path, rows: sheet.len() as u64, area: None };
+                let area = areas.first().filter(|_| matches!(dispatch.addressee, Addressee::Area(_)));
+                let done = |path: PathBuf| Exported { path, rows: sheet.len() as u64, area: area.cloned() };
                 let path = staging.path(&format!("{}.xlsx", job.name("visits")), done)?;
                 xlsx::write_visits(&job, &sheet, &path)?;
             }
