@@ -131,6 +131,9 @@ pub fn look_back(
     work.finish()
 }
 
+/// Which waiver covers a lead.
+pub(crate) type Waived = Box<dyn Fn(&Lead) -> Option<String>>;
+
 /// Who or what ties two leads together: rule, and subject or operator.
 type Tie = (String, String);
 
@@ -139,7 +142,7 @@ pub(crate) struct Work {
     today: String,
     nights: Vec<Night>,
     evaluations: BTreeMap<String, BTreeSet<u64>>,
-    waived: Box<dyn Fn(&Lead) -> Option<String>>,
+    waived: Waived,
     found: LookBack,
     /// When something tied so was declared done, with the version of the rule and the lead.
     done: BTreeMap<Tie, Vec<(String, u32, String)>>,

@@ -53,7 +53,7 @@ pub struct Queued {
 /// What people found, by how exactly a lead is described: all, rule, rule and grade, rule and grade and county.
 #[derive(Debug, Clone, Default)]
 pub struct Odds {
-    shares: BTreeMap<Vec<String>, Share>,
+    shares: BTreeMap<Described, Share>,
 }
 
 /// The chance of a lead, and what it follows from.
@@ -105,7 +105,7 @@ impl Odds {
     }
 }
 
-fn described(lead: &Lead) -> Vec<String> {
+fn described(lead: &Lead) -> Described {
     let county = lead.area_code.as_deref().unwrap_or("").chars().take(COUNTY).collect();
     vec![lead.rule_id.clone(), lead.grade.clone(), county]
 }
@@ -182,28 +182,31 @@ fn times(fen: i64, chance: f64) -> i64 {
     expected
 }
 
+/// Rule, grade and county, or the first of them.
+type Described = Vec<String>;
+
 /// Cells still to be explored, least known first.
 struct Draw {
     /// (outcomes known and to come, cell) of every cell that has leads left.
-    known: BTreeSet<(u64, Vec<String>)>,
+    known: BTreeSet<(u64, Described)>,
     /// Places of the leads of each cell, in the order of the lot.
-    leads: BTreeMap<Vec<String>, VecDeque<usize>>,
+    leads: BTreeMap<Described, VecDeque<usize>>,
 }
 
 impl Draw {
     fn new(weighed: &[Weighed], lots: &dyn Fn(&str) -> String) -> Self {
-        let mut cells: BTreeMap<Vec<String>, (u64, Vec<(String, usize)>)> = BTreeMap::new();
+        let mut known: BTreeMap<Described, u64> = BTreeMap::new();
+        let mut leads: BTreeMap<Described, Vec<(String, usize)>> = BTreeMap::new();
         for (at, w) in weighed.iter().enumerate() {
-            let cell = cells.entry(described(&w.listed.lead)).or_default();
-            cell.0 = w.chance.levels[3].of;
-            cell.1.push((lots(&w.listed.lead.finding_id), at));
+            let cell = described(&w.listed.lead);
+            leads.entry(cell.clone()).or_default().push((lots(&w.listed.lead.finding_id), at));
+            known.insert(cell, w.chance.levels[3].of);
         }
-        let known = cells.iter().map(|(key, (of, _))| (*of, key.clone())).collect();
-        let leads = cells.into_iter().map(|(key, (_, mut lots))| {
+        let leads = leads.into_iter().map(|(cell, mut lots)| {
             lots.sort();
-            (key, lots.into_iter().map(|(_, at)| at).collect())
+            (cell, lots.into_iter().map(|(_, at)| at).collect())
         });
-        Self { known, leads: leads.collect() }
+        Self { known: known.into_iter().map(|(cell, of)| (of, cell)).collect(), leads: leads.collect() }
     }
 
     /// The next lead to explore that has no place yet.

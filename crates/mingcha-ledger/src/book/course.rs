@@ -126,7 +126,7 @@ impl Book {
         let mut events = self
             .conn
             .prepare(
-                "SELECT key, seq, at, what, run, CASE WHEN what <> 'new' THEN c.body END FROM events LEFT JOIN contents c USING (seq) WHERE register = 'leads' ORDER BY key, seq",
+                "SELECT key, seq, at, what, run, CASE WHEN what <> 'new' THEN (SELECT body FROM contents WHERE contents.seq = events.seq) END FROM events WHERE register = 'leads' ORDER BY key, seq",
             )
             .map_err(failed)?;
         let mut events = events.query([]).map_err(failed)?;

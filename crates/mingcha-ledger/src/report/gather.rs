@@ -11,7 +11,7 @@ use mingcha_rules::{Diagnostic, Severity};
 
 use super::parts::gravest;
 use crate::book::{Act, Book, Course, Deed, Handout, Lead, Light, Moment, Policy, Presence, Stage};
-use crate::lookback::{LookBack, Sum, Work};
+use crate::lookback::{LookBack, Sum, Waived, Work};
 use crate::score::{Scorecard, Tally, days_between, lives};
 
 /// Days after which a transferred clue should have an answer (REC-05).
@@ -140,7 +140,7 @@ struct Counting<'a> {
     out: Gathered,
     scope: &'a Scope<'a>,
     lists: Lists,
-    waived: Box<dyn Fn(&Lead) -> Option<String>>,
+    waived: Waived,
     tally: Tally,
     look: Work,
 }

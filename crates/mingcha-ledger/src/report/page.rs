@@ -138,7 +138,7 @@ impl Page {
         let lang = self.lang;
         let cell = |(cell, column): (&Cell, &Column)| {
             let (class, text) = shown(cell);
-            let class = if column.show == Show::Centred { "code" } else { class };
+            let class = if matches!(column.show, Show::Centred | Show::Severity) { "code" } else { class };
             json!(HtmlCell { class, text })
         };
         let sections: Vec<Value> = self
