@@ -7,11 +7,13 @@
 //! Knows no clock (time comes with [`By`]), no engine and no extract: those who know one lend it as [`Extracts`].
 
 mod chain;
+mod folders;
 mod lead;
 mod life;
 mod lock;
 mod night;
 mod policy;
+mod retention;
 mod schema;
 mod seal;
 mod verify;
@@ -42,6 +44,7 @@ pub use lead::{Check, Clearance, Evidence, Lead, Light, Mark, Presence, Stage};
 pub use life::Action;
 pub use night::{Extracts, Night};
 pub use policy::{Handler, Investigator, Policy};
+pub use retention::{Announced, Certificate, Destroyed};
 pub use verify::Proof;
 pub use waiver::{ListedWaiver, Waiver, WaiverState};
 
@@ -756,14 +759,17 @@ impl Book {
         Ok(hex(&chain::head(&self.conn, &self.path)?.1))
     }
 
-    /// Digest over who did what, when, to what effect, without what chance gave (salts, the secret): two ledgers with
-    /// the same history have the same.
+    /// Digest over who did what, when, to what effect, without what chance and the clock gave (salts, the secret, the
+    /// seals of runs, which tell when each began and ended): two ledgers with the same history have the same.
     ///
     /// # Errors
     /// `MC842` where the database refuses.
     pub fn fingerprint(&self) -> Result<String, Diagnostic> {
         let mut fields = crate::record::Fields::new("mingcha history 1");
-        for event in self.events("register <> 'ledger'", &[])? {
+        for mut event in self.events("register <> 'ledger'", &[])? {
+            if let Some(after) = event.after.as_object_mut().filter(|_| event.register == "runs") {
+                after.remove("seal");
+            }
             for text in [&event.at, &event.actor, &event.what, &event.register, &event.key, &event.night] {
                 fields.add(text);
             }

@@ -10,6 +10,7 @@ mod lives;
 mod masking;
 mod nights;
 mod proof;
+mod retention;
 mod run_folder;
 mod waivers;
 mod workbook;
