@@ -36,6 +36,9 @@ fn help_is_chinese_for_those_who_ask_for_chinese() {
       schema       输出编辑器使用的 JSON Schema
       completions  输出命令行补全脚本
       man          生成手册页
+      nightly      一夜的全部工作：等数据、入库、运行、记台账、导出、通知
+      serve        常驻进程，按计划每夜运行
+      purge        销毁到期的线索、导出、运行结果和数据，台账中留下凭证
 
     选项：
           --lang <zh|en>   界面语言［可选：zh、en］
@@ -75,6 +78,9 @@ fn help_is_english_for_those_who_ask_for_english() {
       schema       JSON Schema for editors
       completions  completion script for a shell
       man          write the man pages
+      nightly      the whole night: wait for extracts, prepare, run, ledger, lists, messages
+      serve        stay in memory and run nights as scheduled
+      purge        destroy what is due: leads, lists, runs, extracts; the ledger keeps a certificate
 
     Options:
           --lang <zh|en>   language of messages [possible values: zh, en]
@@ -241,7 +247,7 @@ fn without_a_verb_the_help_is_shown_in_the_language_of_the_user() {
 fn completions_and_man_pages_know_every_verb() {
     let verbs = [
         "demo", "synth", "init", "check", "test", "rules", "prepare", "plan", "run", "findings", "ledger",
-        "export", "verify", "config",
+        "export", "verify", "config", "nightly", "serve", "purge",
     ];
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = mingcha(here(), &["completions", shell]).well().out;

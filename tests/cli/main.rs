@@ -3,7 +3,7 @@
 //! the only thing read through a library.
 //!
 //! `help` what it says of itself · `rules` checking and explaining rules · `intake` bad extracts · `city` a
-//! small city held against its truth · `ledger` leads from night to night, and what people do about them · `workspace` a folder of one's own and its settings.
+//! small city held against its truth · `ledger` leads from night to night, and what people do about them · `night` nights, messages, retention · `workspace` a folder of one's own and its settings.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,5 +12,6 @@ mod harness;
 mod help;
 mod intake;
 mod ledger;
+mod night;
 mod rules;
 mod workspace;

@@ -5,15 +5,19 @@ mod check;
 mod config;
 mod demo;
 mod export;
+mod extracts;
 mod findings;
 mod init;
 mod leads;
 mod ledger;
+mod nightly;
 mod plan;
 mod prepare;
+mod purge;
 mod rules;
 mod run;
 mod schema;
+mod serve;
 mod shell;
 mod since;
 mod synth;
@@ -141,6 +145,9 @@ fn dispatch(context: &Context, cli: Cli) -> Outcome {
         Verb::Schema(args) => schema::run(context, &args),
         Verb::Completions(args) => shell::completions(context, &args),
         Verb::Man(args) => shell::man(context, &args),
+        Verb::Nightly(args) => nightly::run(context, &args),
+        Verb::Serve(args) => serve::run(context, &args),
+        Verb::Purge(args) => purge::run(context, &args),
     }
 }
 
