@@ -39,6 +39,9 @@ fn help_is_chinese_for_those_who_ask_for_chinese() {
       man          生成手册页
       scorecard    规则成绩单：属实率、金额、天数，建议保留、调整或停用
       report       从台账生成报告：夜间简报、月报、地区、单位、规则
+      nightly      一夜的全部工作：等数据、入库、运行、记台账、导出、通知
+      serve        常驻进程，按计划每夜运行
+      purge        销毁到期的线索、导出、运行结果和数据，台账中留下凭证
 
     选项：
           --lang <zh|en>   界面语言［可选：zh、en］
@@ -81,6 +84,9 @@ fn help_is_english_for_those_who_ask_for_english() {
       man          write the man pages
       scorecard    what rules are worth: precision, money, days; keep, tune or retire
       report       reports from the ledger: night, month, area, unit, rule
+      nightly      the whole night: wait for extracts, prepare, run, ledger, lists, messages
+      serve        stay in memory and run nights as scheduled
+      purge        destroy what is due: leads, lists, runs, extracts; the ledger keeps a certificate
 
     Options:
           --lang <zh|en>   language of messages [possible values: zh, en]
@@ -263,6 +269,9 @@ fn completions_and_man_pages_know_every_verb() {
         "config",
         "scorecard",
         "report",
+        "nightly",
+        "serve",
+        "purge",
     ];
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = mingcha(here(), &["completions", shell]).well().out;

@@ -4,7 +4,8 @@
 //!
 //! `help` what it says of itself · `rules` checking and explaining rules · `intake` bad extracts · `city` a
 //! small city held against its truth · `back` lists that leave on record and come back · `ledger` leads from night to night, and what people do about them · `learning`
-//! scorecard, queue and reports · `workspace` a folder of one's own and its settings.
+//! scorecard, queue and reports · `night` nights, messages,
+//! retention · `workspace` a folder of one's own and its settings.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,5 +16,6 @@ mod help;
 mod intake;
 mod learning;
 mod ledger;
+mod night;
 mod rules;
 mod workspace;

@@ -64,26 +64,40 @@ fn every_setting_says_where_it_comes_from() {
         .unwrap();
     assert_snapshot!(told(output).all(), @r"
     exit 0
-     setting                 value        from                          variable                 flag
-    ─────────────────────── ──────────── ───────────────────────────── ──────────────────────── ───────────────
-     lang                    en           command line                  MINGCHA_LANG             --lang
-     as_of                   -            not set                       MINGCHA_AS_OF            --as-of
-     threads                 3            environment MINGCHA_THREADS   MINGCHA_THREADS          --threads
-     memory                  1GiB         mingcha.toml:1                MINGCHA_MEMORY           --memory
-     fail_on                 -            not set                       MINGCHA_FAIL_ON          --fail-on
-     paths.data              -            not set                       MINGCHA_DATA             --data
-     paths.store             store        mingcha.toml:3                MINGCHA_STORE            --store
-     paths.rules             -            not set                       MINGCHA_RULES            --rules
-     paths.datasets          -            not set                       MINGCHA_DATASETS         --datasets
-     paths.run               -            not set                       MINGCHA_RUN              --out / --run
-     paths.export            -            not set                       MINGCHA_EXPORT           --out
-     ledger.path             -            not set                       MINGCHA_LEDGER           --ledger
-     ledger.as               -            not set                       MINGCHA_AS               --as
-     ledger.yellow_days      5            default                       MINGCHA_YELLOW_DAYS      -
-     ledger.away_from_home   false        default                       MINGCHA_AWAY_FROM_HOME   -
-     export.profile          supervisor   default                       MINGCHA_PROFILE          --profile
-     export.format           xlsx         default                       MINGCHA_FORMAT           --format
-     export.encoding         utf-8        default                       MINGCHA_ENCODING         --encoding
+     setting                  value           from                          variable                     flag
+    ──────────────────────── ─────────────── ───────────────────────────── ──────────────────────────── ───────────────
+     lang                     en              command line                  MINGCHA_LANG                 --lang
+     as_of                    -               not set                       MINGCHA_AS_OF                --as-of
+     threads                  3               environment MINGCHA_THREADS   MINGCHA_THREADS              --threads
+     memory                   1GiB            mingcha.toml:1                MINGCHA_MEMORY               --memory
+     fail_on                  -               not set                       MINGCHA_FAIL_ON              --fail-on
+     paths.data               -               not set                       MINGCHA_DATA                 --data
+     paths.store              store           mingcha.toml:3                MINGCHA_STORE                --store
+     paths.rules              -               not set                       MINGCHA_RULES                --rules
+     paths.datasets           -               not set                       MINGCHA_DATASETS             --datasets
+     paths.run                -               not set                       MINGCHA_RUN                  --out / --run
+     paths.export             -               not set                       MINGCHA_EXPORT               --out
+     ledger.path              -               not set                       MINGCHA_LEDGER               --ledger
+     ledger.as                -               not set                       MINGCHA_AS                   --as
+     ledger.yellow_days       5               default                       MINGCHA_YELLOW_DAYS          -
+     ledger.away_from_home    false           default                       MINGCHA_AWAY_FROM_HOME       -
+     export.profile           supervisor      default                       MINGCHA_PROFILE              --profile
+     export.format            xlsx            default                       MINGCHA_FORMAT               --format
+     export.encoding          utf-8           default                       MINGCHA_ENCODING             --encoding
+     nightly.folder           -               not set                       MINGCHA_NIGHTLY              -
+     nightly.schedule         -               not set                       MINGCHA_SCHEDULE             -
+     nightly.zone             Asia/Shanghai   default                       MINGCHA_ZONE                 -
+     nightly.rules            -               not set                       MINGCHA_NIGHTLY_RULES        --only
+     nightly.wait_minutes     0               default                       MINGCHA_WAIT_MINUTES         -
+     nightly.settle_seconds   30              default                       MINGCHA_SETTLE_SECONDS       -
+     nightly.late_minutes     240             default                       MINGCHA_LATE_MINUTES         -
+     nightly.by_area          true            default                       MINGCHA_NIGHTLY_BY_AREA      -
+     nightly.link             -               not set                       MINGCHA_NIGHTLY_LINK         -
+     retention.findings       -               not set                       MINGCHA_RETENTION_FINDINGS   -
+     retention.exports        -               not set                       MINGCHA_RETENTION_EXPORTS    -
+     retention.runs           -               not set                       MINGCHA_RETENTION_RUNS       -
+     retention.extracts       -               not set                       MINGCHA_RETENTION_EXTRACTS   -
+     retention.stores         -               not set                       MINGCHA_RETENTION_STORES     -
     configuration file: mingcha.toml
     [params.PEN-01] grace_months = 2
     ");
@@ -93,26 +107,40 @@ fn every_setting_says_where_it_comes_from() {
         .unwrap();
     assert_snapshot!(told(output).all(), @r"
     exit 0
-     配置项                  值           来源                      环境变量                 参数
-    ─────────────────────── ──────────── ───────────────────────── ──────────────────────── ───────────────
-     lang                    zh           命令行参数                MINGCHA_LANG             --lang
-     as_of                   -            未设置                    MINGCHA_AS_OF            --as-of
-     threads                 -            未设置                    MINGCHA_THREADS          --threads
-     memory                  2GB          环境变量 MINGCHA_MEMORY   MINGCHA_MEMORY           --memory
-     fail_on                 -            未设置                    MINGCHA_FAIL_ON          --fail-on
-     paths.data              -            未设置                    MINGCHA_DATA             --data
-     paths.store             store        mingcha.toml:3            MINGCHA_STORE            --store
-     paths.rules             -            未设置                    MINGCHA_RULES            --rules
-     paths.datasets          -            未设置                    MINGCHA_DATASETS         --datasets
-     paths.run               -            未设置                    MINGCHA_RUN              --out / --run
-     paths.export            -            未设置                    MINGCHA_EXPORT           --out
-     ledger.path             -            未设置                    MINGCHA_LEDGER           --ledger
-     ledger.as               -            未设置                    MINGCHA_AS               --as
-     ledger.yellow_days      5            默认值                    MINGCHA_YELLOW_DAYS      -
-     ledger.away_from_home   false        默认值                    MINGCHA_AWAY_FROM_HOME   -
-     export.profile          supervisor   默认值                    MINGCHA_PROFILE          --profile
-     export.format           xlsx         默认值                    MINGCHA_FORMAT           --format
-     export.encoding         utf-8        默认值                    MINGCHA_ENCODING         --encoding
+     配置项                   值              来源                      环境变量                     参数
+    ──────────────────────── ─────────────── ───────────────────────── ──────────────────────────── ───────────────
+     lang                     zh              命令行参数                MINGCHA_LANG                 --lang
+     as_of                    -               未设置                    MINGCHA_AS_OF                --as-of
+     threads                  -               未设置                    MINGCHA_THREADS              --threads
+     memory                   2GB             环境变量 MINGCHA_MEMORY   MINGCHA_MEMORY               --memory
+     fail_on                  -               未设置                    MINGCHA_FAIL_ON              --fail-on
+     paths.data               -               未设置                    MINGCHA_DATA                 --data
+     paths.store              store           mingcha.toml:3            MINGCHA_STORE                --store
+     paths.rules              -               未设置                    MINGCHA_RULES                --rules
+     paths.datasets           -               未设置                    MINGCHA_DATASETS             --datasets
+     paths.run                -               未设置                    MINGCHA_RUN                  --out / --run
+     paths.export             -               未设置                    MINGCHA_EXPORT               --out
+     ledger.path              -               未设置                    MINGCHA_LEDGER               --ledger
+     ledger.as                -               未设置                    MINGCHA_AS                   --as
+     ledger.yellow_days       5               默认值                    MINGCHA_YELLOW_DAYS          -
+     ledger.away_from_home    false           默认值                    MINGCHA_AWAY_FROM_HOME       -
+     export.profile           supervisor      默认值                    MINGCHA_PROFILE              --profile
+     export.format            xlsx            默认值                    MINGCHA_FORMAT               --format
+     export.encoding          utf-8           默认值                    MINGCHA_ENCODING             --encoding
+     nightly.folder           -               未设置                    MINGCHA_NIGHTLY              -
+     nightly.schedule         -               未设置                    MINGCHA_SCHEDULE             -
+     nightly.zone             Asia/Shanghai   默认值                    MINGCHA_ZONE                 -
+     nightly.rules            -               未设置                    MINGCHA_NIGHTLY_RULES        --only
+     nightly.wait_minutes     0               默认值                    MINGCHA_WAIT_MINUTES         -
+     nightly.settle_seconds   30              默认值                    MINGCHA_SETTLE_SECONDS       -
+     nightly.late_minutes     240             默认值                    MINGCHA_LATE_MINUTES         -
+     nightly.by_area          true            默认值                    MINGCHA_NIGHTLY_BY_AREA      -
+     nightly.link             -               未设置                    MINGCHA_NIGHTLY_LINK         -
+     retention.findings       -               未设置                    MINGCHA_RETENTION_FINDINGS   -
+     retention.exports        -               未设置                    MINGCHA_RETENTION_EXPORTS    -
+     retention.runs           -               未设置                    MINGCHA_RETENTION_RUNS       -
+     retention.extracts       -               未设置                    MINGCHA_RETENTION_EXTRACTS   -
+     retention.stores         -               未设置                    MINGCHA_RETENTION_STORES     -
     配置文件：mingcha.toml
     [params.PEN-01] grace_months = 2
     ");

@@ -107,6 +107,12 @@ pub(crate) enum Verb {
     Scorecard(Scorecard),
     #[command(about = say("从台账生成报告：夜间简报、月报、地区、单位、规则", "reports from the ledger: night, month, area, unit, rule"), subcommand_required = true)]
     Report(Report),
+    #[command(about = say("一夜的全部工作：等数据、入库、运行、记台账、导出、通知", "the whole night: wait for extracts, prepare, run, ledger, lists, messages"))]
+    Nightly(Nightly),
+    #[command(about = say("常驻进程，按计划每夜运行", "stay in memory and run nights as scheduled"))]
+    Serve(Serve),
+    #[command(about = say("销毁到期的线索、导出、运行结果和数据，台账中留下凭证", "destroy what is due: leads, lists, runs, extracts; the ledger keeps a certificate"))]
+    Purge(Purge),
 }
 
 #[derive(Debug, Args)]
@@ -287,7 +293,7 @@ pub(crate) struct Run {
 }
 
 /// Which ledger, who writes into it, and when.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Desk {
     #[arg(long, value_name = "FILE", help = say("台账文件；run 会把结果记入其中", "the ledger; run takes its result into it"))]
     pub(crate) ledger: Option<PathBuf>,
@@ -670,6 +676,8 @@ pub(crate) struct Verify {
     pub(crate) what: Verified,
     #[arg(long, value_name = "HASH", requires = "ledger", help = say("另处保存的链头：此后的历史没有被换过", "a head of the chain that was kept elsewhere: the history up to it was not exchanged"))]
     pub(crate) head: Option<String>,
+    #[arg(long, value_name = "DIR", requires = "ledger", help = say("台账所记的运行结果现在在哪里；默认按台账所记的位置", "where the runs that the ledger names lie now; by default where it says"))]
+    pub(crate) runs: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }
@@ -817,8 +825,54 @@ pub(crate) struct ReportCommon {
     pub(crate) shape: Shape,
 }
 
-/// Where rules and contracts come from.
 #[derive(Debug, Args)]
+pub(crate) struct Nightly {
+    #[arg(long, help = say("只用一行说明目前状况，供监控使用", "only say in one line how things stand, for monitoring"))]
+    pub(crate) status: bool,
+    #[arg(long, help = say("重做最近一夜，例如数据补到之后", "do the last night once more, for instance when a late extract has come"))]
+    pub(crate) again: bool,
+    #[arg(long, value_name = "YYYY-MM-DD", help = say("做这一天的夜间工作，不看计划", "the night of this day, whatever the schedule says"))]
+    pub(crate) as_of: Option<String>,
+    #[arg(long, value_name = "ID", value_delimiter = ',', conflicts_with_all = ["status", "again", "as_of"], help = say("放行最近一夜被暂缓导出的规则", "let the lists go of rules that the last night held back"))]
+    pub(crate) release: Vec<String>,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) power: Power,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[arg(long, required = true, help = say("按 mingcha.toml 的 [nightly] 计划运行", "run nights by the schedule under [nightly] in mingcha.toml"))]
+    pub(crate) schedule: bool,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) power: Power,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Purge {
+    #[arg(long, help = say("只列出到期的，不销毁", "only list what is due"))]
+    pub(crate) dry_run: bool,
+    #[arg(long, value_name = "TEXT", help = say("依据：制度或批文号", "by which rule or order"))]
+    pub(crate) authority: Option<String>,
+    #[arg(long, value_name = "NAME", help = say("批准人，不能是办理人", "who agreed; not whoever acts"))]
+    pub(crate) approver: Option<String>,
+    #[command(flatten)]
+    pub(crate) desk: Desk,
+    #[command(flatten)]
+    pub(crate) packs: Packs,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+/// Where rules and contracts come from.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Packs {
     #[arg(long, value_name = "DIR", help = say("规则目录；其中的规则优先于自带的", "folder of rules; they stand before the shipped ones"))]
     pub(crate) rules: Option<PathBuf>,
@@ -827,7 +881,7 @@ pub(crate) struct Packs {
 }
 
 /// How much of the machine to use.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Power {
     #[arg(long, value_name = "SIZE", help = say("内存上限，如 2GiB、512MB；默认 2GiB", "memory limit such as 2GiB, 512MB; by default 2GiB"))]
     pub(crate) memory: Option<String>,

@@ -4,6 +4,8 @@
 //! `mingcha.toml` is read by hand over its parsed tree and not through serde, because a wrong key or value
 //! must be shown in the user's language, under its line, with the key that was probably meant.
 
+mod night;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
@@ -22,6 +24,8 @@ use toml::de::{DeTable, DeValue};
 use crate::args::{EncodingArg, ExportFormat, ProfileArg};
 use crate::exit::{Failure, disk_error};
 
+pub(crate) use night::{Breaker, Carrier, Expected, Listener, NightSettings};
+
 /// Name of the configuration file in a workspace.
 pub(crate) const FILE: &str = "mingcha.toml";
 
@@ -36,6 +40,8 @@ pub(crate) enum Kind {
     Date,
     /// A whole number from 1.
     Count,
+    /// A whole number from 0.
+    Number,
     /// An amount of memory.
     Size,
     /// A severity.
@@ -95,6 +101,20 @@ pub(crate) const KEYS: &[Key] = &[
     key("export.profile", "MINGCHA_PROFILE", "--profile", Kind::Profile, Some("supervisor")),
     key("export.format", "MINGCHA_FORMAT", "--format", Kind::Format, Some("xlsx")),
     key("export.encoding", "MINGCHA_ENCODING", "--encoding", Kind::Encoding, Some("utf-8")),
+    key("nightly.folder", "MINGCHA_NIGHTLY", "-", Kind::Path, None),
+    key("nightly.schedule", "MINGCHA_SCHEDULE", "-", Kind::Name, None),
+    key("nightly.zone", "MINGCHA_ZONE", "-", Kind::Name, Some("Asia/Shanghai")),
+    key("nightly.rules", "MINGCHA_NIGHTLY_RULES", "--only", Kind::Name, None),
+    key("nightly.wait_minutes", "MINGCHA_WAIT_MINUTES", "-", Kind::Number, Some("0")),
+    key("nightly.settle_seconds", "MINGCHA_SETTLE_SECONDS", "-", Kind::Number, Some("30")),
+    key("nightly.late_minutes", "MINGCHA_LATE_MINUTES", "-", Kind::Count, Some("240")),
+    key("nightly.by_area", "MINGCHA_NIGHTLY_BY_AREA", "-", Kind::Flag, Some("true")),
+    key("nightly.link", "MINGCHA_NIGHTLY_LINK", "-", Kind::Name, None),
+    key("retention.findings", "MINGCHA_RETENTION_FINDINGS", "-", Kind::Count, None),
+    key("retention.exports", "MINGCHA_RETENTION_EXPORTS", "-", Kind::Count, None),
+    key("retention.runs", "MINGCHA_RETENTION_RUNS", "-", Kind::Count, None),
+    key("retention.extracts", "MINGCHA_RETENTION_EXTRACTS", "-", Kind::Count, None),
+    key("retention.stores", "MINGCHA_RETENTION_STORES", "-", Kind::Count, None),
 ];
 
 const HANDLER_KEYS: &[&str] = &["name", "area", "agency"];
@@ -139,6 +159,8 @@ pub(crate) struct Config {
     pub(crate) handlers: Vec<Handler>,
     /// `[[ledger.people]]`.
     pub(crate) people: Vec<Investigator>,
+    /// `[[expect]]`, `[breaker.*]`, `[[notify]]`.
+    pub(crate) night: NightSettings,
 }
 
 impl Config {
@@ -175,7 +197,10 @@ impl Config {
 
     /// The same without what belongs to one workspace: its extracts, its rules, its parameters.
     pub(crate) fn without_workspace(mut self) -> Self {
-        self.values.retain(|path, _| !path.starts_with("paths.") && !path.starts_with("ledger."));
+        self.values.retain(|path, _| {
+            !["paths.", "ledger.", "nightly.", "retention."].iter().any(|group| path.starts_with(group))
+        });
+        self.night = NightSettings::default();
         self.sources.clear();
         self.params.clear();
         self
@@ -275,6 +300,7 @@ impl Kind {
             Self::Lang => (parse_lang(text).is_some(), " zh 或 en", "zh or en"),
             Self::Date => (parse_date(text).is_some(), " YYYY-MM-DD 形式的日期", "a date as YYYY-MM-DD"),
             Self::Count => (parse_count(text).is_some(), "从 1 起的整数", "a whole number from 1"),
+            Self::Number => (text.parse::<u32>().is_ok(), "从 0 起的整数", "a whole number from 0"),
             Self::Size => (
                 parse_size(text).is_some_and(|n| n >= 1 << 20),
                 "至少 1MiB 的内存大小，如 512MB、2GiB",
@@ -390,6 +416,7 @@ impl Reader<'_> {
     fn top(&mut self, table: &DeTable<'_>) {
         let mut known: Vec<&str> = KEYS.iter().map(|k| k.path.split('.').next().unwrap_or(k.path)).collect();
         known.extend(["sources", "params"]);
+        known.extend(night::GROUPS);
         known.dedup();
         for (name, value) in table {
             match (name.get_ref().as_ref(), value.get_ref()) {
@@ -400,7 +427,8 @@ impl Reader<'_> {
                 }
                 ("params", DeValue::Table(rules)) => self.params(rules),
                 ("ledger", DeValue::Table(inner)) => self.ledger(inner),
-                (group @ ("paths" | "export"), DeValue::Table(inner)) => {
+                (group, _) if night::GROUPS.contains(&group) => self.night(group, value),
+                (group @ ("paths" | "export" | "nightly" | "retention"), DeValue::Table(inner)) => {
                     let keys: Vec<&str> =
                         KEYS.iter().filter_map(|k| k.path.strip_prefix(group)?.strip_prefix('.')).collect();
                     for (name, value) in inner {
@@ -408,7 +436,7 @@ impl Reader<'_> {
                         self.plain(&full, name, value, &keys);
                     }
                 }
-                ("sources" | "params" | "paths" | "export" | "ledger", other) => {
+                ("sources" | "params" | "paths" | "export" | "ledger" | "nightly" | "retention", other) => {
                     let got = other.type_str();
                     let wanted = if name.get_ref() == "sources" {
                         "[[sources]]".to_owned()

@@ -56,6 +56,13 @@ impl Exit {
         }
     }
 
+    /// The ending that `code` stands for; an unknown one is our fault.
+    pub(crate) fn of_code(code: u8) -> Self {
+        use Exit::{Done, Held, Inputs, Internal, Interrupted, Locked, Rules, Threshold, Usage};
+        let all = [Done, Threshold, Held, Inputs, Rules, Usage, Locked, Internal, Interrupted];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Internal)
+    }
+
     /// The one to return where several apply.
     pub(crate) fn first(all: impl IntoIterator<Item = Self>) -> Self {
         all.into_iter().max().unwrap_or(Self::Done)

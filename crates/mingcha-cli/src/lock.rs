@@ -4,11 +4,15 @@
 //! The lock is the operating system's: it goes with the process that holds it, however that process ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use mingcha_rules::diagnostic::Diagnostic;
 
 use crate::exit::{Exit, Failure};
+
+/// Tries before somebody else is taken to hold it.
+const TRIES: u32 = 5;
 
 /// Held while a folder is being written; let go when dropped.
 #[derive(Debug)]
@@ -20,24 +24,39 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock of `folder`, or says that somebody else holds it (exit code 6).
     pub(crate) fn take(folder: &Path) -> Result<Self, Failure> {
+        Self::named(folder, "")
+    }
+
+    /// The same, leaving a word about the holder for whoever comes second.
+    pub(crate) fn named(folder: &Path, holder: &str) -> Result<Self, Failure> {
         let path = beside(folder);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|e| Failure::disk(parent, &e))?;
         }
+        let mut tries = 0;
         loop {
-            let file = OpenOptions::new()
+            let mut file = OpenOptions::new()
                 .create(true)
                 .truncate(false)
+                .read(true)
                 .write(true)
                 .open(&path)
                 .map_err(|e| Failure::disk(&path, &e))?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(taken(folder)),
+                Err(TryLockError::WouldBlock) if tries < TRIES => {
+                    // Whoever only asks whether it is held (`is_held`) holds it for a moment.
+                    tries += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    continue;
+                }
+                Err(TryLockError::WouldBlock) => return Err(taken(folder, &holder_of(&mut file))),
                 Err(TryLockError::Error(e)) => return Err(Failure::disk(&path, &e)),
             }
             // Whoever held it before may have removed the file between our opening and our locking.
             if same_file(&file, &path) {
+                // Best effort: the lock holds without the word.
+                let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
                 return Ok(Self { path, _file: file });
             }
         }
@@ -51,14 +70,27 @@ impl Drop for Lock {
     }
 }
 
-fn taken(folder: &Path) -> Failure {
+/// Whether somebody holds the lock of `folder` now. Nothing is made or taken away.
+pub(crate) fn is_held(folder: &Path) -> bool {
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(beside(folder)) else { return false };
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+fn holder_of(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+fn taken(folder: &Path, holder: &str) -> Failure {
     let folder = folder.display();
+    let holder = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
     Failure::new(
         Exit::Locked,
         Diagnostic::error(
             "MC085",
-            format!("需要独占 `{folder}`，但另一个 mingcha 正在写它"),
-            format!("needed `{folder}` for itself, but another mingcha is writing it"),
+            format!("需要独占 `{folder}`，但另一个 mingcha 正在写它{holder}"),
+            format!("needed `{folder}` for itself, but another mingcha is writing it{holder}"),
         )
         .with_help("请等它结束，或换一个目录", "wait until it has finished, or choose another folder"),
     )

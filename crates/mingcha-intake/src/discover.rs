@@ -2,11 +2,12 @@
 //! refused by name: none is skipped in silence, because a skipped file is a missed case. Opens nothing but the
 //! sidecar `delivery.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use mingcha_rules::diagnostic::Level;
 use mingcha_rules::{Contract, Diagnostic};
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,30 @@ pub(crate) fn discover(options: &PrepareOptions) -> Result<Discovery, Vec<Diagno
     }
     walk.out.files.sort_by(|a, b| (&a.dataset, &a.name).cmp(&(&b.dataset, &b.name)));
     Ok(walk.out)
+}
+
+/// The datasets whose files `faults` speak against: without these the others can be prepared. `None` where an error
+/// is about no file, or about one that belongs to no dataset.
+pub fn datasets_at_fault(options: &PrepareOptions, faults: &[Diagnostic]) -> Option<BTreeSet<String>> {
+    let walk = Walk { options, out: Discovery::default(), faults: Vec::new(), used: Vec::new() };
+    let root = fs::canonicalize(&options.data).ok()?;
+    let mut out = BTreeSet::new();
+    for fault in faults.iter().filter(|f| f.level == Level::Error) {
+        let file = Path::new(fault.place.file.as_deref()?);
+        let inner = file.strip_prefix(&root).or_else(|_| file.strip_prefix(&options.data)).unwrap_or(file);
+        if inner.is_absolute() {
+            return None;
+        }
+        let mut above: Vec<String> = inner.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let name = above.join("/");
+        let file_name = above.pop()?;
+        if !root.join(inner).is_file() || is_known_other(&file_name, &above) {
+            return None;
+        }
+        let mapping = options.mappings.iter().find(|m| matches_pattern(&m.pattern, &name)).cloned();
+        out.insert(walk.dataset(&name, &file_name, &above, &mapping.unwrap_or_default()).ok()?);
+    }
+    (!out.is_empty()).then_some(out)
 }
 
 struct Walk<'a> {
@@ -199,6 +224,12 @@ impl Walk<'_> {
             self.used[place] = true;
         }
         let mapping = place.map(|p| self.options.mappings[p].clone()).unwrap_or_default();
+        if !self.options.without.is_empty()
+            && self.dataset(name, file_name, above, &mapping).is_ok_and(|d| self.options.without.contains(&d))
+        {
+            self.out.notes.push(left_out(name));
+            return;
+        }
         match self.placed(path, name, file_name, above, mapping) {
             Ok(found) => self.out.files.push(found),
             Err(fault) => self.faults.push(*fault),
@@ -232,11 +263,22 @@ impl Walk<'_> {
                 "known: parquet, csv, tsv, txt, xlsx, xls",
             )));
         };
-        let dataset = match &mapping.dataset {
-            Some(dataset) => dataset.clone(),
-            None => self.claimed(name, file_name, above)?,
-        };
+        let dataset = self.dataset(name, file_name, above, &mapping)?;
         Ok(Found { path: path.to_path_buf(), name: name.to_owned(), dataset, format, mapping })
+    }
+
+    /// The dataset that a mapping or the names say.
+    fn dataset(
+        &self,
+        name: &str,
+        file_name: &str,
+        above: &[String],
+        mapping: &FileMapping,
+    ) -> Result<String, Diagnostic> {
+        match &mapping.dataset {
+            Some(dataset) => Ok(dataset.clone()),
+            None => self.claimed(name, file_name, above),
+        }
     }
 
     /// The dataset that the names say.
@@ -446,6 +488,15 @@ fn nothing_there(path: &Path) -> Diagnostic {
     Diagnostic::error("MC610", "需要至少一个数据文件，实际没有", "wanted at least one extract, got none")
         .in_file(path.display())
         .with_help("把各单位提供的文件放进这个目录", "put the extracts into this folder")
+}
+
+fn left_out(name: &str) -> Diagnostic {
+    Diagnostic::warning(
+        "MC614",
+        "按要求未读取：视同未交付",
+        "left out as asked, as if it had not been delivered",
+    )
+    .in_file(name)
 }
 
 fn ignored(name: &str) -> Diagnostic {

@@ -34,6 +34,7 @@ mod texts;
 mod typing;
 
 pub use changes::Changes;
+pub use discover::datasets_at_fault;
 pub use manifest::{
     ChangesEntry, DatasetChanges, DatasetEntry, InputFile, Manifest, STORE_VERSION, ShardEntry, StoreFile,
 };

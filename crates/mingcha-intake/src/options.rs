@@ -1,5 +1,6 @@
 //! What a preparation is asked to do. Plain data; where it comes from (flags, `mingcha.toml`) is not known here.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -35,6 +36,8 @@ pub struct PrepareOptions {
     /// Take files whose identity numbers look destroyed; their bad numbers, and all that end in `000` in a
     /// file with suspiciously many of them, are rejected row by row.
     pub accept_damaged_ids: bool,
+    /// Datasets whose files are left alone, as if they had not been delivered.
+    pub without: BTreeSet<String>,
 }
 
 impl PrepareOptions {
@@ -52,6 +55,7 @@ impl PrepareOptions {
             threads: None,
             full: false,
             accept_damaged_ids: false,
+            without: BTreeSet::new(),
         }
     }
 }

@@ -913,6 +913,33 @@ fn files_beside_the_data_that_are_known_are_only_noted() {
 }
 
 #[test]
+fn a_broken_file_names_its_dataset_and_the_others_can_be_prepared_without_it() {
+    let good = payments(&rows(3));
+    for (name, bytes) in
+        [("cards.csv", ""), ("cards/b.csv", "<html>502</html>\n"), ("cards.parquet", "PAR1 no")]
+    {
+        // A second, sound file of the same dataset is left out with it: half a dataset looks like silence.
+        let cards = format!("卡号,身份证号\r\n1,{}\r\n", person(1));
+        let world = World::new().with("payments.csv", &good).with(name, bytes).with("cards-a.csv", &cards);
+        let faults = world.faults();
+        let broken = mingcha_intake::datasets_at_fault(&world.options(), &faults);
+        assert_eq!(broken, Some(["cards".to_owned()].into()), "{name}: {faults:#?}");
+        let options = PrepareOptions { without: broken.unwrap(), ..world.options() };
+        let done = prepare(&options, &Quiet).unwrap();
+        assert_eq!(done.manifest.datasets.keys().collect::<Vec<_>>(), ["payments"], "{name}");
+        assert_eq!(done.warnings.iter().filter(|w| w.code == "MC614").count(), 2, "{name}");
+    }
+    // What belongs to no dataset, or is about no file, leaves nothing out.
+    for name in ["letter.docx", "nobody.csv", "delivery.json"] {
+        let world = World::new().with("payments.csv", &good).with(name, "x");
+        assert_eq!(mingcha_intake::datasets_at_fault(&world.options(), &world.faults()), None, "{name}");
+    }
+    let world = World::new();
+    assert_eq!(mingcha_intake::datasets_at_fault(&world.options(), &world.faults()), None);
+    assert_eq!(mingcha_intake::datasets_at_fault(&world.options(), &[]), None);
+}
+
+#[test]
 fn the_same_content_twice_is_refused() {
     let good = payments(&rows(3));
     let world = World::new().with("payments-a.csv", &good).with("payments-b.csv", &good);

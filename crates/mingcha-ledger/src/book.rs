@@ -8,6 +8,7 @@
 
 mod chain;
 mod course;
+mod folders;
 mod hand;
 mod keys;
 mod lead;
@@ -15,6 +16,7 @@ mod life;
 mod lock;
 mod night;
 mod policy;
+mod retention;
 mod schema;
 mod seal;
 mod verify;
@@ -50,6 +52,7 @@ pub use life::Action;
 pub use night::{Extracts, Night};
 pub(crate) use policy::parse as parse_day;
 pub use policy::{Handler, Investigator, Policy};
+pub use retention::{Announced, Certificate, Destroyed};
 pub use verify::Proof;
 pub use waiver::{ListedWaiver, Waiver, WaiverState};
 
@@ -792,14 +795,17 @@ impl Book {
         Ok(hex(&chain::head(&self.conn, &self.path)?.1))
     }
 
-    /// Digest over who did what, when, to what effect, without what chance gave (salts, the secret): two ledgers with
-    /// the same history have the same.
+    /// Digest over who did what, when, to what effect, without what chance and the clock gave (salts, the secret, the
+    /// seals of runs, which tell when each began and ended): two ledgers with the same history have the same.
     ///
     /// # Errors
     /// `MC842` where the database refuses.
     pub fn fingerprint(&self) -> Result<String, Diagnostic> {
         let mut fields = crate::record::Fields::new("mingcha history 1");
-        for event in self.events("register <> 'ledger'", &[])? {
+        for mut event in self.events("register <> 'ledger'", &[])? {
+            if let Some(after) = event.after.as_object_mut().filter(|_| event.register == "runs") {
+                after.remove("seal");
+            }
             for text in [&event.at, &event.actor, &event.what, &event.register, &event.key, &event.night] {
                 fields.add(text);
             }

@@ -11,11 +11,11 @@ mod parquet;
 mod visits;
 pub(crate) mod xlsx;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use mingcha_rules::{Contract, Diagnostic, Finding, Lang, Outcome, Rule, Severity, Text};
+use mingcha_rules::{Contract, Diagnostic, Finding, Lang, Outcome, OutcomeKind, Rule, Severity, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::fault;
@@ -108,6 +108,8 @@ pub struct ExportOptions {
     pub replace: bool,
     /// Rows of one sheet, heading included, after which a further sheet begins.
     pub sheet_rows: u32,
+    /// Rules whose findings do not leave now; the list says so.
+    pub held_back: BTreeSet<String>,
 }
 
 impl Default for ExportOptions {
@@ -122,6 +124,7 @@ impl Default for ExportOptions {
             recipient: None,
             replace: false,
             sheet_rows: SPREADSHEET_ROWS,
+            held_back: BTreeSet::new(),
         }
     }
 }
@@ -179,7 +182,8 @@ pub fn export(
     catalogue: &Catalogue<'_>,
 ) -> Result<Vec<Exported>, Diagnostic> {
     let job = Job::new(run, options, catalogue)?;
-    let findings = run.findings()?;
+    let mut findings = run.findings()?;
+    findings.retain(|finding| !options.held_back.contains(&finding.rule_id));
     let mut staging = Staging::create(out, options.replace)?;
     if options.profile == Profile::Public {
         job.write_counts(&findings, &mut staging)?;
@@ -229,7 +233,7 @@ impl<'a> Job<'a> {
             catalogue,
             glossary: Glossary::new(catalogue.contracts),
             manifest: run.manifest(),
-            outcomes: run.outcomes()?,
+            outcomes: run.outcomes()?.into_iter().map(|o| held_back(o, options)).collect(),
             export_id: export_id(run.manifest(), options),
             issued: None,
             scope: issue::Scope::Whole,
@@ -364,7 +368,20 @@ fn export_id(manifest: &Manifest, options: &ExportOptions) -> String {
     hash.add(options.format.as_str());
     hash.add(say(options.lang, "zh", "en"));
     hash.add(options.recipient.as_deref().unwrap_or(""));
+    options.held_back.iter().for_each(|rule| hash.add(rule));
     hash.finish()[..16].to_owned()
+}
+
+/// The outcome of a rule as a list tells of it that holds its findings back.
+fn held_back(outcome: Outcome, options: &ExportOptions) -> Outcome {
+    if !options.held_back.contains(&outcome.rule_id) {
+        return outcome;
+    }
+    let reason = Text {
+        zh: "已有结果，暂缓导出，待人工确认".to_owned(),
+        en: "there is a result, but its list is held back until somebody has looked at it".to_owned(),
+    };
+    Outcome { outcome: OutcomeKind::Held, reason: Some(reason), findings: 0, amount_fen: 0, ..outcome }
 }
 
 /// `label` as a file name that every system takes.

@@ -245,6 +245,21 @@ impl RunFolder {
         Ok(Self { path: path.to_path_buf(), manifest })
     }
 
+    /// Opens the run folder at `path` and checks every byte of it: also those of the manifest that mean nothing.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`].
+    pub fn prove(path: &Path) -> Result<Self, Diagnostic> {
+        let run = Self::open(path)?;
+        let file = path.join(MANIFEST);
+        let bytes =
+            fs::read(&file).map_err(|e| fault::disk("MC803", ("打开运行结果", "open the run"), &file, &e))?;
+        if manifest_text(&file, &run.manifest)?.as_bytes() != bytes {
+            return Err(changed(&file));
+        }
+        Ok(run)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -473,9 +488,14 @@ fn seal_of(manifest: &Manifest) -> Result<String, Diagnostic> {
     Ok(hash.finish())
 }
 
-fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), Diagnostic> {
+fn manifest_text(path: &Path, manifest: &Manifest) -> Result<String, Diagnostic> {
     let mut text = serde_json::to_string_pretty(manifest).map_err(|e| fault::unwritable(path, e))?;
     text.push('\n');
+    Ok(text)
+}
+
+fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), Diagnostic> {
+    let text = manifest_text(path, manifest)?;
     let write = || -> io::Result<()> {
         let mut file = File::create_new(path)?;
         file.write_all(text.as_bytes())?;

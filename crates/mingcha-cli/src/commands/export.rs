@@ -25,10 +25,7 @@ pub(super) fn run(context: &Context, args: &Export) -> Outcome {
         profile: profile(context, &args.from),
         format: context.config.choice("export.format", args.format).map_or(Format::Xlsx, format),
         lang: context.screen.lang,
-        encoding: match context.config.choice("export.encoding", args.encoding) {
-            Some(EncodingArg::Gb18030) => Encoding::Gb18030,
-            _ => Encoding::Utf8,
-        },
+        encoding: encoding(context, args.encoding),
         by_area: args.by_area,
         replace: args.replace,
         recipient: args.recipient.clone(),
@@ -186,6 +183,24 @@ fn tell(context: &Context, issued: &Issued, visits: bool) {
             "the visit sheet has no control sample, so what is missed cannot be estimated; `--store` draws one",
         )),
         None => {}
+    }
+}
+
+/// An export as the configuration wants it.
+pub(super) fn options(context: &Context) -> ExportOptions {
+    ExportOptions {
+        profile: profile(context, &args::FromRun { run: None, profile: None }),
+        format: context.config.choice("export.format", None).map_or(Format::Xlsx, format),
+        lang: context.screen.lang,
+        encoding: encoding(context, None),
+        ..ExportOptions::default()
+    }
+}
+
+fn encoding(context: &Context, flag: Option<EncodingArg>) -> Encoding {
+    match context.config.choice("export.encoding", flag) {
+        Some(EncodingArg::Gb18030) => Encoding::Gb18030,
+        _ => Encoding::Utf8,
     }
 }
 

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mingcha_ledger::book::{By, Mark, Night, Policy, WaiverState};
+use mingcha_intake::Store;
+use mingcha_ledger::book::{By, Extracts, Mark, Night, Policy, WaiverState};
 use mingcha_ledger::{Book, RunFolder};
 use mingcha_rules::diagnostic::Diagnostic;
 use serde_json::json;
 
-use super::{Context, run};
+use super::extracts::InStore;
+use super::{Context, run, since};
 use crate::args::{self, Format, FromRun, Ledger, LedgerAbsorb, LedgerNights, LedgerVerb};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
@@ -38,7 +40,10 @@ pub(super) struct Absorbed {
     new: bool,
     ledger: PathBuf,
     backup: Option<PathBuf>,
-    cancellations: usize,
+    /// Leads that somebody holds and that stand no more.
+    pub(super) cancellations: usize,
+    /// Why the extracts could not be looked into.
+    unseen: Option<Diagnostic>,
     waivers: Vec<(String, WaiverState)>,
 }
 
@@ -79,12 +84,16 @@ impl Desk {
         Book::open(&self.path, self.by()).map_err(refused)
     }
 
-    /// Takes the run at `folder` in.
-    pub(super) fn absorb(&self, folder: &Path) -> Result<Absorbed, Failure> {
+    /// Takes the run at `folder` in. `store`: what it ran upon, to look for rows that were taken back; another store is
+    /// not asked.
+    pub(super) fn absorb(&self, folder: &Path, store: Option<&Store>) -> Result<Absorbed, Failure> {
         let folder = RunFolder::open(folder).map_err(refused)?;
+        let ran_upon = folder.manifest().environment.get(since::STORE);
+        let store = store.filter(|store| ran_upon.is_some_and(|digest| digest == store.digest()));
+        let extracts = store.map(InStore::new);
         let mut book = self.open().map_err(|failure| not_absorbed(failure, &folder))?;
         let (night, new) = book
-            .absorb(&folder, &self.policy, None, self.by())
+            .absorb(&folder, &self.policy, extracts.as_ref().map(|e| e as &dyn Extracts), self.by())
             .map_err(|fault| not_absorbed(refused(fault), &folder))?;
         let cancellations = book.cancellations().map_err(refused)?.len();
         let idle = |state| matches!(state, WaiverState::Expired | WaiverState::Useless);
@@ -96,6 +105,7 @@ impl Desk {
             backup: book.backup().map(Path::to_path_buf),
             cancellations,
             waivers: waivers.into_iter().filter(|w| idle(w.state)).map(|w| (w.id, w.state)).collect(),
+            unseen: extracts.and_then(|e| e.fault()),
         })
     }
 }
@@ -178,7 +188,9 @@ fn absorb(context: &Context, args: &LedgerAbsorb) -> Outcome {
         context.config.needed("ledger.path", "--ledger", None)?;
         return Ok(Exit::Usage);
     };
-    let absorbed = desk.absorb(&args.run)?;
+    // The store of the workspace, if it is still the one that the run ran upon.
+    let store = context.config.path("paths.store", None).and_then(|path| Store::open(path).ok());
+    let absorbed = desk.absorb(&args.run, store.as_ref())?;
     if args.shape.format == Format::Json {
         context.screen.json(&json!({"new": absorbed.new, "night": absorbed.night}));
     } else {
@@ -247,6 +259,17 @@ pub(super) fn lines(context: &Context, absorbed: &Absorbed) -> Vec<String> {
         "已发出而不再成立的线索，下次导出时通知持有人",
         "handed out and standing no more; the next export tells their holders",
     );
+    if let Some(fault) = &absorbed.unseen {
+        let why = fault.message.get(screen.lang);
+        lines.push(
+            screen
+                .say(
+                    &format!("未能查看今夜的数据，没有线索因此记为来源撤回：{why}"),
+                    &format!("tonight's extracts could not be looked into, so nothing was taken for withdrawn by its source: {why}"),
+                )
+                .to_owned(),
+        );
+    }
     for (id, state) in &absorbed.waivers {
         let (zh, en) = match state {
             WaiverState::Expired => ("已过期", "has expired"),

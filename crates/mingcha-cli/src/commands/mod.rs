@@ -5,18 +5,22 @@ mod check;
 mod config;
 mod demo;
 mod export;
+mod extracts;
 mod findings;
 mod import;
 mod init;
 mod leads;
 mod learning;
 mod ledger;
+mod nightly;
 mod plan;
 mod prepare;
+mod purge;
 mod report;
 mod rules;
 mod run;
 mod schema;
+mod serve;
 mod shell;
 mod since;
 mod synth;
@@ -147,6 +151,9 @@ fn dispatch(context: &Context, cli: Cli) -> Outcome {
         Verb::Man(args) => shell::man(context, &args),
         Verb::Scorecard(args) => learning::scorecard(context, &args),
         Verb::Report(args) => report::run(context, &args),
+        Verb::Nightly(args) => nightly::run(context, &args),
+        Verb::Serve(args) => serve::run(context, &args),
+        Verb::Purge(args) => purge::run(context, &args),
     }
 }
 

@@ -22,12 +22,29 @@ pub(super) fn run(context: &Context, args: &Prepare) -> Outcome {
     let shelf = Shelf::open(context, &args.packs);
     contracts_must_stand(&shelf)?;
     let _lock = Lock::take(&store)?;
+    sweep(&store)?;
     let bars = Bars::new(context, context.shows_progress(args.shape.format));
     let mut options = options(context, &shelf, &data, &store, &args.intake, &args.power)?;
     options.full = args.full;
     let prepared = prepared(context, &options, &bars)?;
     show(context, &prepared, &store, args.shape.format);
     Ok(Exit::Done)
+}
+
+/// Takes away what killed preparations of `store` had begun to write: it names people. Only for who holds its lock.
+pub(super) fn sweep(store: &Path) -> Result<(), Failure> {
+    let Some(name) = store.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(()) };
+    let parent = store.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(|e| Failure::disk(parent, &e))?.path();
+        let begun =
+            path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&format!("{name}.partial-")));
+        if begun {
+            std::fs::remove_dir_all(&path).map_err(|e| Failure::disk(&path, &e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Prepares `data` into `store`. A refusal is exit code 4.
@@ -43,7 +60,7 @@ pub(super) fn into_store(
     prepared(context, &options(context, shelf, data, store, intake, power)?, bars)
 }
 
-fn options(
+pub(super) fn options(
     context: &Context,
     shelf: &Shelf,
     data: &Path,
@@ -65,7 +82,11 @@ fn options(
     Ok(options)
 }
 
-fn prepared(context: &Context, options: &PrepareOptions, bars: &Bars) -> Result<Prepared, Failure> {
+pub(super) fn prepared(
+    context: &Context,
+    options: &PrepareOptions,
+    bars: &Bars,
+) -> Result<Prepared, Failure> {
     let result = mingcha_intake::prepare(options, bars);
     bars.clear();
     context.interrupt.check()?;
@@ -73,7 +94,7 @@ fn prepared(context: &Context, options: &PrepareOptions, bars: &Bars) -> Result<
 }
 
 /// Contracts with errors would type the extracts wrongly; rules with errors do no harm here.
-fn contracts_must_stand(shelf: &Shelf) -> Result<(), Failure> {
+pub(super) fn contracts_must_stand(shelf: &Shelf) -> Result<(), Failure> {
     let of_contract = |file: &str| file.contains("datasets") || !file.contains("rules");
     let faults: Vec<_> = shelf
         .faults

@@ -28,6 +28,53 @@ use crate::progress::Bars;
 use crate::render::{Table, count, many, yuan};
 
 pub(super) fn run(context: &Context, args: &Run) -> Outcome {
+    let mut made = make(context, args)?;
+    let night = made.absorb()?;
+    made.show(context, night.as_ref(), args.scope.shape.format);
+    Ok(made.exit)
+}
+
+/// A run that is complete and stands in its place.
+pub(super) struct Made {
+    pub(super) out: PathBuf,
+    pub(super) manifest: Manifest,
+    pub(super) end: RunEnd,
+    /// How it ended.
+    pub(super) exit: Exit,
+    faults: Vec<Diagnostic>,
+    source: Source,
+    /// The ledger that it is to be taken into.
+    desk: Option<ledger::Desk>,
+    _lock: Lock,
+}
+
+impl Made {
+    /// Takes the run into the ledger, if there is one.
+    pub(super) fn absorb(&mut self) -> Result<Option<ledger::Absorbed>, Failure> {
+        self.desk.take().map(|desk| desk.absorb(&self.out, Some(&self.source.store))).transpose()
+    }
+
+    /// Shows it, with what the ledger made of it.
+    pub(super) fn show(&self, context: &Context, night: Option<&ledger::Absorbed>, format: Format) {
+        show(
+            context,
+            &Shown {
+                faults: &self.faults,
+                outcomes: &self.end.outcomes,
+                carried: &self.end.carried,
+                resumed: self.end.resumed,
+                manifest: &self.manifest,
+                out: &self.out,
+                night,
+                exit: self.exit,
+                format,
+            },
+        );
+    }
+}
+
+/// Runs into the folder that `args` names.
+pub(super) fn make(context: &Context, args: &Run) -> Result<Made, Failure> {
     let scope = &args.scope;
     let as_of = config::as_of(&context.config, scope.as_of.as_deref())?;
     let out = context.config.needed("paths.run", "--out", args.out.as_deref())?;
@@ -36,7 +83,7 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     shelf.settle();
     let only = shelf.only(&scope.only)?.unwrap_or_default();
     let faults = shelf.faults_of(&only);
-    let _lock = Lock::take(&out)?;
+    let lock = Lock::take(&out)?;
     mingcha_ledger::sweep(&out).map_err(unwritable)?;
     // A ledger that cannot be written must be known before the night, not after it.
     let desk = ledger::Desk::asked(context, &args.desk, &shelf)?;
@@ -64,25 +111,8 @@ pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     writer.commit().map_err(unwritable)?;
     // From here on the run is complete; what cannot be taken away now is taken away by the next run.
     let _ = fs::remove_dir_all(&parts);
-    let night = desk.map(|desk| desk.absorb(&out)).transpose()?;
-    let outcomes = end.outcomes;
-    let exit = ending(&outcomes, &manifest.counts, fail_on);
-    let format = scope.shape.format;
-    show(
-        context,
-        &Shown {
-            faults: &faults,
-            outcomes: &outcomes,
-            carried: &end.carried,
-            resumed: end.resumed,
-            manifest: &manifest,
-            out: &out,
-            night: night.as_ref(),
-            exit,
-            format,
-        },
-    );
-    Ok(exit)
+    let exit = ending(&end.outcomes, &manifest.counts, fail_on);
+    Ok(Made { out, manifest, end, exit, faults, source, desk, _lock: lock })
 }
 
 /// A failure that left finished parts behind says how to go on.

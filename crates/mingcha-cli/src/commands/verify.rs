@@ -48,20 +48,26 @@ pub(super) fn run(context: &Context, args: &Verify) -> Outcome {
 }
 
 fn ledger(context: &Context, path: &Path, args: &Verify) -> Outcome {
-    let proof = Book::verify(path, args.head.as_deref()).map_err(refused)?;
+    let mut proof = Book::verify(path, args.head.as_deref()).map_err(refused)?;
     let screen = &context.screen;
+    // A ledger that cannot be trusted says nothing about where its runs are.
+    let runs = proof.faults.is_empty().then(|| Book::verify_runs(path, args.runs.as_deref())).transpose();
+    let runs = runs.map_err(refused)?.unwrap_or_default();
+    proof.faults.extend(runs.faults);
+    proof.remarks.extend(runs.remarks);
     let whole = proof.faults.is_empty();
     if args.shape.format == Format::Json {
         screen.json(&json!({"ledger": path.display().to_string(), "whole": whole, "faults": proof.faults, "remarks": proof.remarks,
-            "events": proof.events, "head": proof.head}));
+            "events": proof.events, "head": proof.head, "runs": runs.events}));
     } else {
         screen.diagnostics(&proof.faults);
         screen.diagnostics(&proof.remarks);
         if whole {
             let (path, events, head) = (path.display(), count(proof.events), &proof.head);
+            let runs = count(runs.events);
             screen.line(screen.say(
-                &format!("完整，未被改动：{path}（{events} 个事件）\n链头：{head}\n把链头抄存在别处，日后用 `mingcha verify --ledger {path} --head HASH` 可证明此前的历史没有被换过"),
-                &format!("whole and unchanged: {path} ({events} events)\nhead: {head}\nkeep the head elsewhere; `mingcha verify --ledger {path} --head HASH` proves later that the history up to it was not exchanged"),
+                &format!("完整，未被改动：{path}（{events} 个事件，{runs} 个运行结果）\n链头：{head}\n把链头抄存在别处，日后用 `mingcha verify --ledger {path} --head HASH` 可证明此前的历史没有被换过"),
+                &format!("whole and unchanged: {path} ({events} events, {runs} run folders)\nhead: {head}\nkeep the head elsewhere; `mingcha verify --ledger {path} --head HASH` proves later that the history up to it was not exchanged"),
             ));
         }
     }

@@ -62,6 +62,10 @@ impl Night {
 
 /// Tonight's extracts, as far as the caller can look into them.
 pub trait Extracts {
+    /// Said before the questions about the leads of one rule: about which subjects, in which datasets. Whoever reads
+    /// from a disk reads once for all of them.
+    fn expect(&self, _subjects: &BTreeSet<&str>, _datasets: &BTreeSet<&str>) {}
+
     /// Whether a row of this content about this subject is still there; `None` where that cannot be known.
     fn holds(&self, subject_id: &str, row: &EvidenceRow) -> Option<bool>;
 }
@@ -271,6 +275,7 @@ impl Watch<'_> {
             codes.extend(entry.also);
         }
         let rows = self.earlier_rows();
+        self.announce(&leads, &rows);
         for (id, was) in leads {
             let was_there =
                 |dataset: &&String| self.last.is_some_and(|last| last.datasets.contains(*dataset));
@@ -314,6 +319,23 @@ impl Watch<'_> {
         let run = RunFolder::open(&folder).ok().filter(|run| run.manifest().seal == last.seal);
         let findings = run.and_then(|run| run.findings_of(self.rule).ok()).unwrap_or_default();
         findings.into_iter().map(|f| (f.finding_id, f.evidence)).collect()
+    }
+
+    /// Tells whoever can look into the extracts what will be asked.
+    fn announce(&self, leads: &BTreeMap<String, Lead>, rows: &BTreeMap<String, Vec<EvidenceRow>>) {
+        let Some(extracts) = self.dusk.extracts else { return };
+        let (mut subjects, mut datasets) = (BTreeSet::new(), BTreeSet::new());
+        for (id, lead) in leads {
+            let grounds = rows.get(id).into_iter().flatten().map(|row| row.dataset.as_str());
+            let mut grounds = grounds.filter(|d| self.dusk.policy.grounds.contains(*d)).peekable();
+            if grounds.peek().is_some() {
+                subjects.insert(lead.subject_id.as_str());
+                datasets.extend(grounds);
+            }
+        }
+        if !subjects.is_empty() {
+            extracts.expect(&subjects, &datasets);
+        }
     }
 
     /// The dataset that took back the row that a lead stood on.

@@ -15,6 +15,7 @@ mod nights;
 mod out;
 mod proof;
 mod reports;
+mod retention;
 mod run_folder;
 mod waivers;
 mod workbook;

@@ -1,0 +1,571 @@
+//! Nights from outside: one at a time, on and on after whatever stopped them, told to whoever listens, held back where
+//! they look implausible, and destroyed when their time is over.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mingcha_ledger::book::{By, Certificate, Destroyed};
+use mingcha_ledger::{Book, RunFolder};
+use serde_json::Value;
+
+use crate::city::city;
+use crate::harness::{Told, command, files, mingcha, names};
+
+/// A workspace over the city's extracts, with `more` in its settings.
+fn office(more: &str) -> tempfile::TempDir {
+    over(&city().join("extracts"), more)
+}
+
+fn over(data: &Path, more: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = format!(
+        "[paths]\ndata = '{}'\nstore = 'store'\nexport = 'lists'\n[export]\nformat = 'csv'\n[ledger]\npath = 'ledger.sqlite'\nas = 'nightly'\n[nightly]\nfolder = 'nights'\nschedule = '30 2 * * *'\nrules = 'PEN-01,PEN-13'\nsettle_seconds = 0\n{more}",
+        data.display()
+    );
+    fs::write(dir.path().join("mingcha.toml"), settings).unwrap();
+    dir
+}
+
+/// An extracts folder without extracts: a night in it gets no further than waiting.
+fn empty(more: &str) -> (tempfile::TempDir, tempfile::TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    (over(data.path(), more), data)
+}
+
+fn night(home: &Path, day: &str, more: &[&str]) -> Told {
+    let at = format!("{day}T03:00:00+08:00");
+    mingcha(home, &[&["nightly", "--at", &at][..], more].concat())
+}
+
+fn status(home: &Path, at: &str) -> Told {
+    mingcha(home, &["nightly", "--status", "--at", at])
+}
+
+fn record(home: &Path) -> Value {
+    serde_json::from_slice(&fs::read(home.join("nights/night.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_second_start_says_who_holds_the_lock() {
+    let (dir, _data) = empty("wait_minutes = 5\n[[expect]]\npath = 'never.csv'\n");
+    let mut first = command(dir.path(), &["nightly", "--at", "2026-10-31T03:00:00+08:00"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !dir.path().join("nights/status.json").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let told = night(dir.path(), "2026-10-31", &[]);
+    assert_eq!(told.code, Some(6), "{}", told.err);
+    assert!(
+        told.err.contains("MC085") && told.err.contains(&format!("process {}", first.id())),
+        "{}",
+        told.err
+    );
+    let told = status(dir.path(), "2026-10-31T03:00:00+08:00").well();
+    assert!(
+        told.out.starts_with("running since ") && told.out.contains("waiting for extracts"),
+        "{}",
+        told.out
+    );
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let told = status(dir.path(), "2026-10-31T03:00:00+08:00");
+    assert_eq!(told.code, Some(70));
+    assert!(told.out.starts_with("failed: the night of 2026-10-31 stopped while waiting"), "{}", told.out);
+}
+
+#[test]
+fn what_must_come_stops_the_night_until_it_has_come_and_is_told_once() {
+    let post = Post::open(&["{\"errcode\":0}"]);
+    let more = format!(
+        "[[expect]]\npath = 'pension_payments-{{date}}.csv'\nrequired = true\n[[notify]]\nkind = 'wecom'\nurl = '{}'\ntoken = 'key-1'\n",
+        post.url
+    );
+    let (dir, data) = empty(&more);
+    for _ in 0..2 {
+        let told = night(dir.path(), "2026-10-31", &[]);
+        assert_eq!(told.code, Some(4), "{}", told.err);
+        assert!(
+            told.err.contains("MC881") && told.err.contains("pension_payments-2026-10-31.csv"),
+            "{}",
+            told.err
+        );
+    }
+    assert_eq!(record(dir.path())["open"]["step"], "arrive");
+    assert_eq!(post.bodies().len(), 1, "told once, however often it is tried");
+    let told = status(dir.path(), "2026-10-31T04:00:00+08:00");
+    assert_eq!(told.code, Some(4));
+    assert!(told.out.contains("MC881") && told.out.contains("start `mingcha nightly` again"), "{}", told.out);
+    // It comes, though as no table: the night gets further, and says so.
+    fs::write(data.path().join("pension_payments-2026-10-31.csv"), "nothing\n").unwrap();
+    let told = night(dir.path(), "2026-10-31", &[]);
+    assert_eq!(told.code, Some(4));
+    assert!(!told.err.contains("MC881"), "{}", told.err);
+    assert_eq!(record(dir.path())["open"]["step"], "prepare");
+    // The next evening its extracts are gone: it counts as missed.
+    let told = night(dir.path(), "2026-11-01", &[]);
+    assert!(told.err.contains("MC889") && told.err.contains("2026-10-31"), "{}", told.err);
+    assert_eq!(record(dir.path())["open"]["as_of"], "2026-11-01");
+}
+
+#[test]
+fn missed_nights_are_made_up_for_once_and_a_done_night_is_done() {
+    let dir = office("");
+    let home = dir.path();
+    assert_eq!(
+        status(home, "2026-10-31T03:00:00+08:00").well().out.trim_end(),
+        "ok: no night so far; next at 2026-11-01T02:30:00+08:00"
+    );
+    let late = status(home, "2026-10-31T08:00:00+08:00");
+    assert!(
+        late.code == Some(4) && late.out.starts_with("late: the night of 2026-10-31 did not run"),
+        "{}",
+        late.out
+    );
+    night(home, "2026-10-31", &[]).well();
+    let ok = status(home, "2026-10-31T09:00:00+08:00").well();
+    assert!(
+        ok.out.starts_with("ok: the night of 2026-10-31 was done at 2026-10-31T03:00:00+08:00"),
+        "{}",
+        ok.out
+    );
+    // Before it is due again there is nothing to do.
+    let told = mingcha(home, &["nightly", "--at", "2026-11-01T02:29:00+08:00"]).well();
+    assert!(told.out.contains("the next one is due at 2026-11-01T02:30:00+08:00"), "{}", told.out);
+    let told = night(home, "2026-11-04", &[]);
+    assert!(told.out.contains("late: 3 nights before it were missed"), "{}{}", told.out, told.err);
+    let last = record(home)["last"].clone();
+    assert_eq!(
+        (&last["missed"], &last["late"], &last["number"]),
+        (&Value::from(3), &Value::from(true), &Value::from(2))
+    );
+    assert_eq!(names(&home.join("nights/runs")), ["2026-10-31", "2026-11-04"]);
+    assert_eq!(names(&home.join("lists")), ["2026-10-31", "2026-11-04"]);
+    // Once more on demand: the same night, no second entry, lists beside the first ones.
+    let again = night(home, "2026-11-04", &["--again"]);
+    assert!(matches!(again.code, Some(0 | 4)), "{}", again.err);
+    assert_eq!(Book::read(&home.join("ledger.sqlite")).unwrap().nights().unwrap().len(), 2);
+    for folder in ["lists", "nights/runs"] {
+        assert_eq!(names(&home.join(folder)), ["2026-10-31", "2026-11-04", "2026-11-04-2"]);
+    }
+    mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
+}
+
+#[test]
+fn a_breaker_holds_the_list_and_not_the_result_until_somebody_lets_it_go() {
+    let dir = office("[breaker.all]\nrows = 100000\n[breaker.PEN-01]\nrows = 3\n");
+    let home = dir.path();
+    let told = night(home, "2026-10-31", &[]);
+    assert_eq!(told.code, Some(5), "{}", told.err);
+    assert!(
+        told.err.contains("MC885") && told.err.contains("PEN-01") && !told.err.contains("rule PEN-13"),
+        "{}",
+        told.err
+    );
+    let list =
+        |folder: &str| fs::read_to_string(home.join("lists").join(folder).join("findings.csv")).unwrap();
+    assert!(!list("2026-10-31").contains("PEN-01") && list("2026-10-31").contains("PEN-13"));
+    let leads = mingcha(
+        home,
+        &[
+            "findings",
+            "list",
+            "--ledger",
+            "ledger.sqlite",
+            "--rule",
+            "PEN-01",
+            "--limit",
+            "0",
+            "--format",
+            "json",
+        ],
+    )
+    .well()
+    .json();
+    let n = leads.as_array().unwrap().len();
+    assert!(n > 3, "the result stands in the ledger");
+    let told = night(home, "2026-10-31", &["--release", "PEN-13", "--as", "li"]);
+    assert!(told.code == Some(2) && told.err.contains("MC888"), "{}", told.err);
+    night(home, "2026-10-31", &["--release", "PEN-01", "--as", "li"]).well();
+    let released = list("2026-10-31-released-1");
+    assert!(released.matches("PEN-01").count() >= n && !released.contains("PEN-13"));
+    let told = night(home, "2026-10-31", &["--release", "PEN-01", "--as", "li"]);
+    assert!(told.code == Some(2) && told.err.contains("MC888"), "released once: {}", told.err);
+    mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
+}
+
+/// Something that takes messages: what it answers to each, in order, the last answer for all that follow.
+struct Post {
+    url: String,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Post {
+    fn open(answers: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (kept, answers) =
+            (Arc::clone(&taken), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
+        std::thread::spawn(move || {
+            for (n, stream) in listener.incoming().enumerate() {
+                let mut stream = stream.unwrap();
+                let request = request(&stream);
+                kept.lock().unwrap().push(request);
+                let answer = &answers[n.min(answers.len() - 1)];
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+                write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+            }
+        });
+        Self { url, taken }
+    }
+
+    /// Request line, headers and body of each message so far.
+    fn bodies(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+fn request(stream: &TcpStream) -> String {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap() == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = n.trim().parse().unwrap();
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    format!("{head}\n{}", String::from_utf8(body).unwrap())
+}
+
+/// A mail server that takes every mail.
+fn mail_server() -> (String, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mail = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&mail);
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        stream.write_all(b"220 post\r\n").unwrap();
+        let mut inside = false;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap() == 0 {
+                return;
+            }
+            kept.lock().unwrap().push_str(&line);
+            let word = line.to_ascii_uppercase();
+            let answer: &[u8] = match () {
+                () if inside && line == ".\r\n" => {
+                    inside = false;
+                    b"250 taken\r\n"
+                }
+                () if inside => continue,
+                () if word.starts_with("DATA") => {
+                    inside = true;
+                    b"354 go on\r\n"
+                }
+                () if word.starts_with("QUIT") => b"221 bye\r\n",
+                () => b"250 ok\r\n",
+            };
+            stream.write_all(answer).unwrap();
+        }
+    });
+    (address.to_string(), mail)
+}
+
+/// Everything that must never be in a message: numbers, names and accounts of everybody who was flagged.
+fn personal(home: &Path) -> Vec<String> {
+    let run = RunFolder::open(&home.join("nights/runs/2026-10-31")).unwrap();
+    let findings = run.findings().unwrap();
+    assert!(findings.len() > 20);
+    let rows = findings.iter().flat_map(|f| &f.evidence);
+    let accounts = rows.filter_map(|row| row.columns.get("account_no").cloned());
+    let mut out: Vec<String> = accounts.collect();
+    for finding in &findings {
+        out.push(finding.subject_id.clone());
+        out.extend(finding.subject_name.clone());
+        out.push(finding.finding_id.clone());
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+#[test]
+fn messages_hold_counts_and_a_link_and_nothing_about_anybody() {
+    let (wecom, ding, json) =
+        (Post::open(&["{\"errcode\":0}"]), Post::open(&["{\"errcode\":0}"]), Post::open(&["ok"]));
+    let (smtp, mail) = mail_server();
+    let more = format!(
+        "link = 'https://office.example/nights/{{as_of}}'\n[[notify]]\nkind = 'wecom'\nurl = '{}/'\ntoken = 'key-1'\n[[notify]]\nkind = 'dingtalk'\nurl = '{}'\ntoken = 'token-1'\nsecret = 'file:secret'\n[[notify]]\nkind = 'json'\nurl = '{}/hook'\ntoken = 'env:HOOK'\n[[notify]]\nkind = 'smtp'\nurl = 'smtp://{smtp}'\nfrom = 'Mingcha <night@office.example>'\nto = ['duty@office.example']\n[[notify]]\nkind = 'wecom'\nurl = 'http://127.0.0.1:1'\ntoken = 'x'\non = 'trouble'\n",
+        wecom.url, ding.url, json.url
+    );
+    let dir = office(&more);
+    let home = dir.path();
+    fs::write(home.join("secret"), "SECdemo\n").unwrap();
+    let output = command(home, &["nightly", "--at", "2026-10-31T03:00:00+08:00", "--lang", "zh"])
+        .env("HOOK", "bearer-1")
+        .output()
+        .unwrap();
+    let told = crate::harness::told(output).well();
+    assert!(told.out.contains("夜间工作完成"), "{}", told.out);
+    let all = [wecom.bodies(), ding.bodies(), json.bodies()].concat();
+    assert_eq!(all.len(), 3, "the fifth wants to hear of trouble only: {}", told.err);
+    assert!(all[0].starts_with("POST /cgi-bin/webhook/send?key=key-1 HTTP/1.1"), "{}", all[0]);
+    assert!(all[1].starts_with("POST /robot/send?access_token=token-1&timestamp="), "{}", all[1]);
+    assert!(all[1].contains("&sign="));
+    assert!(all[2].starts_with("POST /hook ") && all[2].contains("Bearer bearer-1"), "{}", all[2]);
+    let body: Value = serde_json::from_str(all[0].split_once("\n\n").map_or("", |(_, body)| body)).unwrap();
+    let text = body["text"]["content"].as_str().unwrap();
+    assert_eq!(body["msgtype"], "text");
+    assert!(text.contains("2026-10-31") && text.contains("新增 "), "{text}");
+    assert!(text.ends_with("https://office.example/nights/2026-10-31"), "{text}");
+    let mail = mail.lock().unwrap().clone();
+    assert!(mail.contains("RCPT TO:<duty@office.example>") && mail.contains("Subject:"), "{mail}");
+    let (_, body) = mail.split_once("\r\n\r\n").unwrap();
+    let body = body.split_once("\r\n.\r\n").unwrap().0.replace("\r\n", "");
+    let mail = String::from_utf8(STANDARD.decode(body).unwrap()).unwrap() + &mail;
+    assert!(mail.contains("https://office.example/nights/2026-10-31"), "{mail}");
+    let secrets = personal(home);
+    assert!(secrets.len() > 60);
+    for message in all.iter().chain([&mail]) {
+        for secret in &secrets {
+            assert!(!message.contains(secret.as_str()), "a message holds {secret}:\n{message}");
+        }
+    }
+    // Nor does anything that is written down of nights.
+    for file in ["nights/night.json", "nights/status.json"] {
+        let text = fs::read_to_string(home.join(file)).unwrap();
+        assert!(secrets.iter().all(|secret| !text.contains(secret.as_str())), "{file}");
+        assert!(!text.contains("SECdemo") && !text.contains("bearer-1"), "{file}");
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_delivered_fails_no_night_and_comes_the_next_time() {
+    // It refuses the first message, then it takes all.
+    let post = Post::open(&["{\"errcode\":93000,\"errmsg\":\"no\"}", "{\"errcode\":0}"]);
+    let dir = office(&format!("[[notify]]\nkind = 'wecom'\nurl = '{}'\ntoken = 'key-1'\n", post.url));
+    let home = dir.path();
+    let told = night(home, "2026-10-31", &[]).well();
+    assert!(told.err.contains("MC884") && told.err.contains("errcode 93000"), "{}", told.err);
+    assert!(!told.err.contains("key-1"), "a key was shown: {}", told.err);
+    let line = status(home, "2026-10-31T09:00:00+08:00").well().out;
+    assert!(line.contains("1 messages undelivered"), "{line}");
+    // The same evening nothing else is due.
+    night(home, "2026-10-31", &[]).well();
+    assert_eq!(post.bodies().len(), 2);
+    assert!(!status(home, "2026-10-31T09:00:00+08:00").well().out.contains("undelivered"));
+    assert_eq!(record(home)["letters"], Value::Array(Vec::new()));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in names(from) {
+        let path = from.join(&name);
+        if path.is_dir() {
+            copy(&path, &to.join(&name));
+        } else {
+            fs::copy(path, to.join(&name)).unwrap();
+        }
+    }
+}
+
+fn age(path: &Path, days: u64) {
+    let file = fs::File::open(path).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(now - Duration::from_secs(days * 86_400)).unwrap();
+}
+
+#[test]
+fn what_is_past_its_time_is_destroyed_with_a_certificate_and_the_rest_stays() {
+    let data = tempfile::tempdir().unwrap();
+    copy(&city().join("extracts"), data.path());
+    let dir = over(
+        data.path(),
+        "[retention]\nfindings = 30\nexports = 20\nruns = 10\nextracts = 60\nstores = 60\n",
+    );
+    let home = dir.path();
+    night(home, "2026-10-31", &[]).well();
+    // PEN-13 finds nothing any more where nobody is paid: its leads are resolved, those that were cleared stay known.
+    for day in ["2026-11-01", "2026-11-02"] {
+        night(home, day, &[]);
+    }
+    let ledger = home.join("ledger.sqlite");
+    let purge = |at: &str, more: &[&str]| {
+        mingcha(home, &[&["purge", "--at", at, "--as", "li", "--format", "json"][..], more].concat())
+    };
+    let agreed = ["--authority", "档案 2026-7", "--approver", "wang"];
+    // Nothing is due yet; two people are needed.
+    let due = purge("2026-11-09", &["--dry-run"]).well().json();
+    assert_eq!((&due["due"], &due["findings"]), (&Value::Array(Vec::new()), &Value::from(0)));
+    let alone = purge("2026-11-12", &["--authority", "x", "--approver", " Li "]);
+    assert!(alone.code == Some(2) && alone.err.contains("MC896"), "{}", alone.err);
+    let lawless = purge("2026-11-12", &["--approver", "wang"]);
+    assert!(lawless.code == Some(2) && lawless.err.contains("MC895"), "{}", lawless.err);
+    // Ten days after the second night: two runs, and never the last one.
+    let due = purge("2026-11-12", &["--dry-run"]).well().json();
+    assert_eq!(due["due"].as_array().unwrap().len(), 2, "{due}");
+    assert_eq!(names(&home.join("nights/runs")).len(), 3, "a dry run destroys nothing");
+    let done = purge("2026-11-12", &agreed).well().json();
+    assert_eq!(done["destroyed"]["runs"], 2, "{done}");
+    assert_eq!(names(&home.join("nights/runs")), ["2026-11-02"]);
+    assert_eq!(names(&home.join("lists")).len(), 3, "lists have a clock of their own");
+    let proof = mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
+    assert!(proof.err.contains("MC893"), "{}", proof.err);
+    let certificates = Book::read(&ledger).unwrap().destroyed().unwrap();
+    assert!(certificates[0].authority.contains("档案 2026-7") && certificates[0].authority.contains("wang"));
+    assert_eq!(certificates[0].items.len(), 2);
+    // Extracts and store go by their last change.
+    let old = files(data.path()).remove(0);
+    age(&old, 100);
+    let today = mingcha(home, &["purge", "--dry-run", "--as", "li", "--format", "json"]).well().json();
+    let due = today["due"].as_array().unwrap().clone();
+    let extracts: Vec<_> = due.iter().filter(|d| d["kind"] == "extracts").collect();
+    assert_eq!(extracts.len(), 1, "{today}");
+    assert_eq!(extracts[0]["path"].as_str().unwrap(), old.display().to_string());
+    // Whoever was interrupted is found and finished first.
+    let stray = home.join("lists/2026-10-31");
+    let name = stray.canonicalize().unwrap().display().to_string();
+    let item = Destroyed { name, sha256: "00".repeat(32), bytes: 1, since: "2026-10-31".to_owned() };
+    let by = By { who: "li", at: "2026-11-12T10:00:00Z" };
+    let certificate =
+        Certificate { kind: "exports".to_owned(), authority: "x".to_owned(), items: vec![item] };
+    Book::open(&ledger, by).unwrap().condemn(&certificate, by).unwrap();
+    let done = purge("2026-11-12", &agreed).well().json();
+    assert_eq!(done["destroyed"]["exports"], 1, "{done}");
+    assert!(!stray.exists());
+    assert!(Book::read(&ledger).unwrap().condemned().unwrap().is_empty());
+    mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
+}
+
+#[test]
+fn a_byte_flipped_anywhere_in_a_run_folder_is_found_by_verify() {
+    let dir = office("");
+    let home = dir.path();
+    night(home, "2026-10-31", &[]).well();
+    let run = home.join("nights/runs/2026-10-31");
+    let verify =
+        |more: &[&str]| mingcha(home, &[&["verify", "--ledger", "ledger.sqlite"][..], more].concat());
+    let told = verify(&[]).well();
+    assert!(told.out.contains("1 run folders"), "{}", told.out);
+    for file in names(&run) {
+        let path = run.join(&file);
+        let bytes = fs::read(&path).unwrap();
+        // First, last, and some in between; in the manifest every place where nothing but a blank stands, too.
+        let blank = bytes.iter().position(|b| *b == b'\n').unwrap_or(0);
+        for at in [0, 1, blank, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1] {
+            for flip in [1_u8, 0x2A] {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                fs::write(&path, &changed).unwrap();
+                let told = verify(&[]);
+                assert_eq!(told.code, Some(4), "{file} byte {at} ^ {flip}: {}", told.out);
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    verify(&[]).well();
+    // Taken away, moved elsewhere, exchanged for another run.
+    let elsewhere = home.join("archive");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::rename(&run, elsewhere.join("2026-10-31")).unwrap();
+    let told = verify(&[]);
+    assert!(
+        told.code == Some(4) && told.err.contains("MC890") && told.err.contains("--runs"),
+        "{}",
+        told.err
+    );
+    verify(&["--runs", "archive"]).well();
+    let other = city().join("run");
+    fs::create_dir(&run).unwrap();
+    for file in names(&other) {
+        fs::copy(other.join(&file), run.join(&file)).unwrap();
+    }
+    let told = verify(&[]);
+    assert!(told.code == Some(4) && told.err.contains("MC891"), "{}", told.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn serve_runs_the_nights_that_are_due_and_ends_when_asked() {
+    let dir = office("");
+    let home = dir.path();
+    // Every second: the day of the night is today's, and it is done once.
+    let settings =
+        fs::read_to_string(home.join("mingcha.toml")).unwrap().replace("'30 2 * * *'", "'* * * * * *'");
+    fs::write(home.join("mingcha.toml"), settings).unwrap();
+    let mut served = command(home, &["serve", "--schedule"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let done = |home: &Path| {
+        let state = home.join("nights/night.json");
+        fs::read(state)
+            .ok()
+            .and_then(|b| serde_json::from_slice::<Value>(&b).ok())
+            .is_some_and(|s| !s["last"].is_null())
+    };
+    let mut waited = 0;
+    while !done(home) && waited < 600 {
+        assert!(served.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(100));
+        waited += 1;
+    }
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &served.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = served.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    let nights = Book::read(&home.join("ledger.sqlite")).unwrap().nights().unwrap();
+    assert!((1..=2).contains(&nights.len()), "one night a day, however often it is due: {}", nights.len());
+    let (dir, _data) = empty("");
+    let settings =
+        fs::read_to_string(dir.path().join("mingcha.toml")).unwrap().replace("schedule = '30 2 * * *'\n", "");
+    fs::write(dir.path().join("mingcha.toml"), settings).unwrap();
+    let told = mingcha(dir.path(), &["serve", "--schedule"]);
+    assert!(told.code == Some(2) && told.err.contains("MC886"), "{}", told.err);
+}
+
+/// The units that are shipped name commands and options that exist.
+#[test]
+fn the_shipped_units_call_what_there_is() {
+    let dist = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dist");
+    let read = |name: &str| fs::read_to_string(dist.join(name)).unwrap();
+    for (file, wanted) in [
+        ("mingcha-nightly.service", "mingcha --config"),
+        ("mingcha-nightly.timer", "Persistent=true"),
+        ("mingcha.cron", " nightly"),
+        ("mingcha-serve.service", "serve --schedule"),
+    ] {
+        assert!(read(file).contains(wanted), "{file}");
+    }
+    assert!(read("mingcha-nightly.service").contains("SuccessExitStatus=3 4 5"));
+    let help = mingcha(&dist, &["nightly", "--help"]).well().out;
+    for flag in ["--status", "--again", "--release", "--as-of"] {
+        assert!(help.contains(flag), "{flag}");
+    }
+}
