@@ -25,7 +25,8 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mingcha_intake::Store;
-use mingcha_ledger::{ExportOptions, RunFolder};
+use mingcha_ledger::report::{Asked, Subject, report};
+use mingcha_ledger::{Book, ExportOptions, RunFolder};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::OutcomeKind;
 use serde_json::json;
@@ -44,6 +45,8 @@ use state::{Heart, Letter, NightRecord, Sign, State, Step};
 
 /// Without a sign of life for so long, a process that holds the lock is taken to hang.
 const SILENCE: i64 = 300;
+/// Leads that the report of a night lists at most.
+const MOST_REPORTED: usize = 50;
 /// Undelivered messages that are kept.
 const MOST_LETTERS: usize = 200;
 
@@ -455,7 +458,7 @@ impl Office<'_> {
         if !night.lists.is_empty() {
             night.listed = self.lists(&run, Path::new(&night.lists), night.held.keys().cloned().collect())?;
         }
-        // One place more: lists per recipient, with cancellations, go out here once `export --for` can be called.
+        // Lists for one recipient, with what is cancelled, are `export --for`: somebody decides who gets them.
         Ok(())
     }
 
@@ -514,8 +517,27 @@ impl Office<'_> {
         Ok(held)
     }
 
-    /// The report of the night: the one place to call it from, once there is one.
-    fn report(&self, _night: &mut NightRecord) -> Result<(), Failure> {
+    /// The report of the night, beside its lists; written anew where a killed night had begun it.
+    fn report(&self, night: &mut NightRecord) -> Result<(), Failure> {
+        if night.lists.is_empty() {
+            return Ok(());
+        }
+        let path = self.context.config.needed("ledger.path", "--ledger", None)?;
+        let shelf = Shelf::open(self.context, self.packs);
+        let today = self.at();
+        let asked = Asked {
+            subject: Subject::Night((night.number > 0).then_some(night.number)),
+            profile: export::options(self.context).profile,
+            lang: self.context.screen.lang,
+            today: today.get(..10).unwrap_or(&today).to_owned(),
+            limit: MOST_REPORTED,
+            replace: true,
+        };
+        let policy = ledger::policy(self.context, Some(&shelf));
+        let book = Book::read(&path).map_err(ledger::refused)?;
+        let out = Path::new(&night.lists).join("report");
+        let files = report(&book, &policy, &asked, &export::catalogue(&shelf), &out).map_err(ledger::refused)?;
+        night.report = files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
         Ok(())
     }
 
