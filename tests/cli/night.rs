@@ -95,7 +95,7 @@ fn what_must_come_stops_the_night_until_it_has_come_and_is_told_once() {
         let told = night(dir.path(), "2026-10-31", &[]);
         assert_eq!(told.code, Some(4), "{}", told.err);
         assert!(
-            told.err.contains("MC881") && told.err.contains("pension_payments-2026-10-31.csv"),
+            told.err.contains("MC901") && told.err.contains("pension_payments-2026-10-31.csv"),
             "{}",
             told.err
         );
@@ -104,16 +104,16 @@ fn what_must_come_stops_the_night_until_it_has_come_and_is_told_once() {
     assert_eq!(post.bodies().len(), 1, "told once, however often it is tried");
     let told = status(dir.path(), "2026-10-31T04:00:00+08:00");
     assert_eq!(told.code, Some(4));
-    assert!(told.out.contains("MC881") && told.out.contains("start `mingcha nightly` again"), "{}", told.out);
+    assert!(told.out.contains("MC901") && told.out.contains("start `mingcha nightly` again"), "{}", told.out);
     // It comes, though as no table: the night gets further, and says so.
     fs::write(data.path().join("pension_payments-2026-10-31.csv"), "nothing\n").unwrap();
     let told = night(dir.path(), "2026-10-31", &[]);
     assert_eq!(told.code, Some(4));
-    assert!(!told.err.contains("MC881"), "{}", told.err);
+    assert!(!told.err.contains("MC901"), "{}", told.err);
     assert_eq!(record(dir.path())["open"]["step"], "prepare");
     // The next evening its extracts are gone: it counts as missed.
     let told = night(dir.path(), "2026-11-01", &[]);
-    assert!(told.err.contains("MC889") && told.err.contains("2026-10-31"), "{}", told.err);
+    assert!(told.err.contains("MC909") && told.err.contains("2026-10-31"), "{}", told.err);
     assert_eq!(record(dir.path())["open"]["as_of"], "2026-11-01");
 }
 
@@ -167,7 +167,7 @@ fn a_breaker_holds_the_list_and_not_the_result_until_somebody_lets_it_go() {
     let told = night(home, "2026-10-31", &[]);
     assert_eq!(told.code, Some(5), "{}", told.err);
     assert!(
-        told.err.contains("MC885") && told.err.contains("PEN-01") && !told.err.contains("rule PEN-13"),
+        told.err.contains("MC905") && told.err.contains("PEN-01") && !told.err.contains("rule PEN-13"),
         "{}",
         told.err
     );
@@ -194,12 +194,12 @@ fn a_breaker_holds_the_list_and_not_the_result_until_somebody_lets_it_go() {
     let n = leads.as_array().unwrap().len();
     assert!(n > 3, "the result stands in the ledger");
     let told = night(home, "2026-10-31", &["--release", "PEN-13", "--as", "li"]);
-    assert!(told.code == Some(2) && told.err.contains("MC888"), "{}", told.err);
+    assert!(told.code == Some(2) && told.err.contains("MC908"), "{}", told.err);
     night(home, "2026-10-31", &["--release", "PEN-01", "--as", "li"]).well();
     let released = list("2026-10-31-released-1");
     assert!(released.matches("PEN-01").count() >= n && !released.contains("PEN-13"));
     let told = night(home, "2026-10-31", &["--release", "PEN-01", "--as", "li"]);
-    assert!(told.code == Some(2) && told.err.contains("MC888"), "released once: {}", told.err);
+    assert!(told.code == Some(2) && told.err.contains("MC908"), "released once: {}", told.err);
     mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
 }
 
@@ -365,7 +365,7 @@ fn a_message_that_cannot_be_delivered_fails_no_night_and_comes_the_next_time() {
     let dir = office(&format!("[[notify]]\nkind = 'wecom'\nurl = '{}'\ntoken = 'key-1'\n", post.url));
     let home = dir.path();
     let told = night(home, "2026-10-31", &[]).well();
-    assert!(told.err.contains("MC884") && told.err.contains("errcode 93000"), "{}", told.err);
+    assert!(told.err.contains("MC904") && told.err.contains("errcode 93000"), "{}", told.err);
     assert!(!told.err.contains("key-1"), "a key was shown: {}", told.err);
     let line = status(home, "2026-10-31T09:00:00+08:00").well().out;
     assert!(line.contains("1 messages undelivered"), "{line}");
@@ -417,9 +417,9 @@ fn what_is_past_its_time_is_destroyed_with_a_certificate_and_the_rest_stays() {
     let due = purge("2026-11-09", &["--dry-run"]).well().json();
     assert_eq!((&due["due"], &due["findings"]), (&Value::Array(Vec::new()), &Value::from(0)));
     let alone = purge("2026-11-12", &["--authority", "x", "--approver", " Li "]);
-    assert!(alone.code == Some(2) && alone.err.contains("MC896"), "{}", alone.err);
+    assert!(alone.code == Some(2) && alone.err.contains("MC916"), "{}", alone.err);
     let lawless = purge("2026-11-12", &["--approver", "wang"]);
-    assert!(lawless.code == Some(2) && lawless.err.contains("MC895"), "{}", lawless.err);
+    assert!(lawless.code == Some(2) && lawless.err.contains("MC915"), "{}", lawless.err);
     // Ten days after the second night: two runs, and never the last one.
     let due = purge("2026-11-12", &["--dry-run"]).well().json();
     assert_eq!(due["due"].as_array().unwrap().len(), 2, "{due}");
@@ -429,7 +429,7 @@ fn what_is_past_its_time_is_destroyed_with_a_certificate_and_the_rest_stays() {
     assert_eq!(names(&home.join("nights/runs")), ["2026-11-02"]);
     assert_eq!(names(&home.join("lists")).len(), 3, "lists have a clock of their own");
     let proof = mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
-    assert!(proof.err.contains("MC893"), "{}", proof.err);
+    assert!(proof.err.contains("MC913"), "{}", proof.err);
     let certificates = Book::read(&ledger).unwrap().destroyed().unwrap();
     assert!(certificates[0].authority.contains("档案 2026-7") && certificates[0].authority.contains("wang"));
     assert_eq!(certificates[0].items.len(), 2);
@@ -489,7 +489,7 @@ fn a_byte_flipped_anywhere_in_a_run_folder_is_found_by_verify() {
     fs::rename(&run, elsewhere.join("2026-10-31")).unwrap();
     let told = verify(&[]);
     assert!(
-        told.code == Some(4) && told.err.contains("MC890") && told.err.contains("--runs"),
+        told.code == Some(4) && told.err.contains("MC910") && told.err.contains("--runs"),
         "{}",
         told.err
     );
@@ -500,7 +500,7 @@ fn a_byte_flipped_anywhere_in_a_run_folder_is_found_by_verify() {
         fs::copy(other.join(&file), run.join(&file)).unwrap();
     }
     let told = verify(&[]);
-    assert!(told.code == Some(4) && told.err.contains("MC891"), "{}", told.err);
+    assert!(told.code == Some(4) && told.err.contains("MC911"), "{}", told.err);
 }
 
 #[cfg(unix)]
@@ -547,7 +547,7 @@ fn serve_runs_the_nights_that_are_due_and_ends_when_asked() {
         fs::read_to_string(dir.path().join("mingcha.toml")).unwrap().replace("schedule = '30 2 * * *'\n", "");
     fs::write(dir.path().join("mingcha.toml"), settings).unwrap();
     let told = mingcha(dir.path(), &["serve", "--schedule"]);
-    assert!(told.code == Some(2) && told.err.contains("MC886"), "{}", told.err);
+    assert!(told.code == Some(2) && told.err.contains("MC906"), "{}", told.err);
 }
 
 /// The units that are shipped name commands and options that exist.

@@ -167,7 +167,7 @@ impl Extracts for InStore<'_> {
 
 fn unwritable(dataset: &str) -> Diagnostic {
     Diagnostic::error(
-        "MC897",
+        "MC917",
         format!("数据集 {dataset} 的列无法写成文字，不能核对来源"),
         format!("a column of {dataset} cannot be written as text, so rows cannot be compared"),
     )

@@ -111,7 +111,7 @@ fn agreed(args: &Purge, who: &str) -> Result<(), Failure> {
     if let Some((flag, _)) = needed.iter().find(|(_, given)| !given) {
         return Err(Failure::usage(
             Diagnostic::error(
-                "MC895",
+                "MC915",
                 format!("销毁需要 `{flag}`，但没有给出"),
                 format!("a purge needs `{flag}`, but it was not given"),
             )
@@ -121,7 +121,7 @@ fn agreed(args: &Purge, who: &str) -> Result<(), Failure> {
     let name = |text: &str| text.split_whitespace().collect::<String>().to_lowercase();
     if args.approver.as_deref().is_some_and(|approver| name(approver) == name(who)) {
         return Err(Failure::usage(Diagnostic::error(
-            "MC896",
+            "MC916",
             "销毁的批准人应与办理人不同，实际相同",
             "wanted an approver other than whoever acts, got the same person",
         )));

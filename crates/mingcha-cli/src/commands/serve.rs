@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, args: &Serve) -> Outcome {
 fn unscheduled() -> Failure {
     Failure::usage(
         Diagnostic::error(
-            "MC886",
+            "MC906",
             "`serve --schedule` 需要 `nightly.schedule`，但没有设置",
             "`serve --schedule` needs `nightly.schedule`, but it is not set",
         )

@@ -75,7 +75,7 @@ fn place(home: &Path, elsewhere: Option<&Path>, folder: &str) -> PathBuf {
 fn missing(folder: &Path, night: &Night) -> Diagnostic {
     let (n, day) = (night.number, &night.as_of);
     Diagnostic::error(
-        "MC890",
+        "MC910",
         format!("应有第 {n} 夜（{day}）的运行结果，实际没有，也没有销毁凭证"),
         format!("wanted the run of night {n} ({day}), but it is not there, and no certificate says why"),
     )
@@ -89,7 +89,7 @@ fn missing(folder: &Path, night: &Night) -> Diagnostic {
 fn another(folder: &Path, night: &Night) -> Diagnostic {
     let n = night.number;
     Diagnostic::error(
-        "MC891",
+        "MC911",
         format!("应为记入台账的第 {n} 夜的运行结果，实际是另一次运行"),
         format!("wanted the run that the ledger took in as night {n}, got another one"),
     )
@@ -103,7 +103,7 @@ fn another(folder: &Path, night: &Night) -> Diagnostic {
 fn made_again(folder: &Path, night: &Night) -> Diagnostic {
     let n = night.number;
     Diagnostic::warning(
-        "MC894",
+        "MC914",
         format!("第 {n} 夜的运行重做过，内容与记入台账时相同，运行时间不同"),
         format!("the run of night {n} was made once more: it says the same, but not when it was made"),
     )
@@ -112,7 +112,7 @@ fn made_again(folder: &Path, night: &Night) -> Diagnostic {
 
 fn written_over(folder: &Path, nights: usize) -> Diagnostic {
     Diagnostic::warning(
-        "MC892",
+        "MC912",
         format!("此前 {nights} 夜的运行结果写在同一目录，已被后来的替换，无从核对"),
         format!("the runs of {nights} earlier nights lay in the same folder and were replaced: they cannot be checked"),
     )
@@ -122,7 +122,7 @@ fn written_over(folder: &Path, nights: usize) -> Diagnostic {
 fn with_certificate(folder: &Path, night: &Night) -> Diagnostic {
     let n = night.number;
     Diagnostic::warning(
-        "MC893",
+        "MC913",
         format!("第 {n} 夜的运行结果已按规定销毁，台账中有凭证"),
         format!("the run of night {n} was destroyed with a certificate"),
     )

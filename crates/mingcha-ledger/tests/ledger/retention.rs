@@ -110,7 +110,7 @@ fn a_run_folder_that_is_missing_or_changed_is_a_fault_and_one_with_a_certificate
     std::fs::write(&manifest, text).unwrap();
     let gone = desk.dir.path().join("run-2026-11-01");
     std::fs::remove_dir_all(&gone).unwrap();
-    assert_eq!(codes(prove()), ["MC890"]);
+    assert_eq!(codes(prove()), ["MC910"]);
     let mut book = desk.open();
     let seal = book.nights().unwrap()[0].seal.clone();
     let item = Destroyed {
@@ -121,11 +121,11 @@ fn a_run_folder_that_is_missing_or_changed_is_a_fault_and_one_with_a_certificate
     };
     let certificate = Certificate { kind: "runs".to_owned(), authority: "x".to_owned(), items: vec![item] };
     let seq = book.condemn(&certificate, by("2026-11-03")).unwrap();
-    assert_eq!(codes(prove()), ["MC890"], "announced is not certified");
+    assert_eq!(codes(prove()), ["MC910"], "announced is not certified");
     book.certify(seq, by("2026-11-03")).unwrap();
     let proof = prove();
     assert!(proof.faults.is_empty(), "{proof:?}");
-    assert_eq!(proof.remarks[0].code, "MC893");
+    assert_eq!(proof.remarks[0].code, "MC913");
 }
 
 /// Remembers what it was told to expect.

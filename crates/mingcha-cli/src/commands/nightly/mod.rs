@@ -326,14 +326,14 @@ impl Office<'_> {
         let required: Vec<Diagnostic> = missing
             .iter()
             .filter(|e| e.required)
-            .map(|e| not_come("MC881", &arrival::dated(&e.path, as_of), true))
+            .map(|e| not_come("MC901", &arrival::dated(&e.path, as_of), true))
             .collect();
         if !required.is_empty() {
             return Err(Failure::inputs(required));
         }
         night.missing = missing.iter().map(|e| arrival::dated(&e.path, as_of)).collect();
         let warnings: Vec<Diagnostic> =
-            night.missing.iter().map(|path| not_come("MC882", path, false)).collect();
+            night.missing.iter().map(|path| not_come("MC902", path, false)).collect();
         self.context.screen.diagnostics(&warnings);
         Ok(())
     }
@@ -536,7 +536,8 @@ impl Office<'_> {
         let policy = ledger::policy(self.context, Some(&shelf));
         let book = Book::read(&path).map_err(ledger::refused)?;
         let out = Path::new(&night.lists).join("report");
-        let files = report(&book, &policy, &asked, &export::catalogue(&shelf), &out).map_err(ledger::refused)?;
+        let files =
+            report(&book, &policy, &asked, &export::catalogue(&shelf), &out).map_err(ledger::refused)?;
         night.report = files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
         Ok(())
     }
@@ -807,7 +808,7 @@ fn millis() -> u128 {
 fn never() -> Failure {
     Failure::usage(
         Diagnostic::error(
-            "MC886",
+            "MC906",
             "`nightly.schedule` 中没有到期的时刻",
             "`nightly.schedule` names no moment that has come",
         )
@@ -821,7 +822,7 @@ fn never() -> Failure {
 fn given_up(night: &NightRecord) -> Diagnostic {
     let day = &night.as_of;
     Diagnostic::warning(
-        "MC889",
+        "MC909",
         format!("放弃 {day} 未完成的夜间工作：它的数据已被新的代替，计入漏掉的一夜"),
         format!(
             "the unfinished night of {day} is given up: its extracts have made way for newer ones; it counts as missed"
@@ -851,7 +852,7 @@ fn not_come(code: &str, path: &str, required: bool) -> Diagnostic {
 fn set_aside(datasets: &BTreeSet<String>) -> Diagnostic {
     let names: Vec<&str> = datasets.iter().map(String::as_str).collect();
     Diagnostic::warning(
-        "MC883",
+        "MC903",
         format!("文件有误，本夜不采用这些数据集：{}", names.join("、")),
         format!("left out tonight for a broken file: {}", names.join(", ")),
     )
@@ -864,7 +865,7 @@ fn set_aside(datasets: &BTreeSet<String>) -> Diagnostic {
 fn held_back(rule: &str, why: &[String]) -> Diagnostic {
     let why = why.join("; ");
     Diagnostic::warning(
-        "MC885",
+        "MC905",
         format!("规则 {rule} 的清单暂缓导出：{why}"),
         format!("the list of rule {rule} is held back: {why}"),
     )
@@ -876,7 +877,7 @@ fn held_back(rule: &str, why: &[String]) -> Diagnostic {
 
 fn not_held(rule: &str) -> Diagnostic {
     Diagnostic::error(
-        "MC888",
+        "MC908",
         format!("最近一夜没有暂缓规则 {rule} 的清单"),
         format!("the last night holds no list of rule {rule} back"),
     )
@@ -888,7 +889,7 @@ fn not_held(rule: &str) -> Diagnostic {
 
 fn too_many_letters(n: usize) -> Diagnostic {
     Diagnostic::warning(
-        "MC884",
+        "MC904",
         format!("未送达的通知过多，丢弃最早的 {n} 条"),
         format!("too many messages are undelivered; the oldest {n} are dropped"),
     )

@@ -241,7 +241,7 @@ fn refused(error: &ureq::Error) -> Text {
 pub(super) fn undelivered(place: usize, why: &Text, tries: u64) -> Diagnostic {
     let n = place + 1;
     Diagnostic::warning(
-        "MC884",
+        "MC904",
         format!("第 {n} 个 [[notify]] 的通知没有送达（第 {tries} 次）：{}", why.zh),
         format!("the message to [[notify]] number {n} was not delivered (try {tries}): {}", why.en),
     )

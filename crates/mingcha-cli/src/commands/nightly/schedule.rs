@@ -26,7 +26,7 @@ impl Schedule {
     pub(crate) fn new(cron: Option<&str>, zone: &str) -> Result<Self, Diagnostic> {
         let zone = Tz::from_str(zone).map_err(|_| {
             Diagnostic::error(
-                "MC886",
+                "MC906",
                 format!("`nightly.zone` 需要时区名，但得到 `{zone}`"),
                 format!("wanted the name of a time zone in `nightly.zone`, got `{zone}`"),
             )
@@ -35,7 +35,7 @@ impl Schedule {
         let parsed = cron.map(|text| {
             Cron::from_str(text).map_err(|e| {
                 Diagnostic::error(
-                    "MC886",
+                    "MC906",
                     format!("`nightly.schedule` 需要 cron 表达式，但得到 `{text}`：{e}"),
                     format!("wanted a cron expression in `nightly.schedule`, got `{text}`: {e}"),
                 )
@@ -156,7 +156,7 @@ mod tests {
             [("half past two", "Asia/Shanghai"), ("61 2 * * *", "Asia/Shanghai"), ("30 2 * * *", "Mars")]
         {
             let fault = Schedule::new(Some(cron), zone).unwrap_err();
-            assert_eq!(fault.code, "MC886");
+            assert_eq!(fault.code, "MC906");
             assert!(fault.help.is_some());
         }
     }

@@ -171,7 +171,7 @@ fn unreadable(path: &Path) -> Failure {
     Failure::new(
         Exit::Internal,
         Diagnostic::error(
-            "MC887",
+            "MC907",
             "应为夜间工作的记录，实际无法读取",
             "wanted the record of the nights, but it cannot be read",
         )
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(State::read(dir.path()).unwrap(), state);
         let bytes = fs::read(place(dir.path())).unwrap();
         fs::write(place(dir.path()), &bytes[..bytes.len() / 2]).unwrap();
-        assert_eq!(State::read(dir.path()).unwrap_err().diagnostics[0].code, "MC887");
+        assert_eq!(State::read(dir.path()).unwrap_err().diagnostics[0].code, "MC907");
     }
 
     #[test]
