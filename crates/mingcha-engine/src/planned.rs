@@ -113,7 +113,7 @@ pub fn plan(
             shard_local: compiled.is_some_and(|r| r.place == Place::Local),
             not_local_because: compiled.and_then(RulePlan::not_local_because),
             by_key: compiled.map(|r| keys(&program, r)).unwrap_or_default(),
-            plan: compiled.map(|r| displayed(&r.candidates)).unwrap_or_default(),
+            plan: compiled.map(|r| displayed(&program, r)).unwrap_or_default(),
             faults: program
                 .broken
                 .get(&loaded.rule.id)
@@ -138,6 +138,12 @@ fn keys(program: &Program, rule: &RulePlan) -> Vec<String> {
     keys.into_iter().collect()
 }
 
-fn displayed(compiled: &Compiled) -> String {
-    displayable(compiled.physical.as_ref()).indent(false).to_string()
+/// The plan of the candidates, and below it those of the parts that are made by another key.
+fn displayed(program: &Program, rule: &RulePlan) -> String {
+    let shown = |compiled: &Compiled| displayable(compiled.physical.as_ref()).indent(false).to_string();
+    let mut text = shown(&rule.candidates);
+    for piece in rule.pieces.iter().filter_map(|name| program.view(name)) {
+        text.push_str(&format!("{}:\n{}", piece.name, shown(&piece.compiled)));
+    }
+    text
 }

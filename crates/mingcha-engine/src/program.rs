@@ -154,13 +154,32 @@ impl Program {
         Self { catalog: self.catalog.clone(), views, rules, broken, broken_views }
     }
 
-    /// The same with those of its views that are made by `key` and called one of `names`, as if they were local.
+    /// The same with those of its views that are made by `key` and called one of `names`, and the views by that key
+    /// that these read, as if they were local: a bucket of a view is there only while the bucket is walked.
     pub(crate) fn by_key(&self, key: &str, names: &BTreeSet<String>) -> Self {
         let by_key = Place::ByKey(key.to_owned());
-        let mine = self.views.iter().filter(|v| v.place == by_key && names.contains(&v.name));
+        let mut wanted: BTreeSet<&String> = names.iter().collect();
+        // Views stand in order: those that a view reads come before it.
+        for view in self.views.iter().rev() {
+            if view.place == by_key && wanted.contains(&view.name) {
+                wanted.extend(view.compiled.columns.keys());
+            }
+        }
+        let mine = self.views.iter().filter(|v| v.place == by_key && wanted.contains(&v.name));
         let views = mine.map(|v| ViewPlan { place: Place::Local, ..v.clone() }).collect();
         let (broken, broken_views) = (BTreeMap::new(), BTreeMap::new());
         Self { catalog: self.catalog.clone(), views, rules: Vec::new(), broken, broken_views }
+    }
+
+    /// `names`, and the views by a key that read one of them.
+    pub(crate) fn with_readers_by_key(&self, names: BTreeSet<String>) -> BTreeSet<String> {
+        let mut names = names;
+        for view in self.views.iter().filter(|v| matches!(v.place, Place::ByKey(_))) {
+            if view.compiled.columns.keys().any(|name| names.contains(name)) {
+                names.insert(view.name.clone());
+            }
+        }
+        names
     }
 
     /// Adds the parts of a plan that are made by another key, but for those that are there already.

@@ -106,10 +106,14 @@ impl<'a> Keys<'a> {
         }
         let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
         let mut rows = 0;
-        let batches: Vec<RecordBatch> = (0..self.tables.n_shards())
-            .find(|shard| self.tables.part_rows(dataset, *shard).is_some_and(|n| n > 0))
-            .and_then(|shard| self.tables.read(dataset, Part::Shard(shard), &[key]).ok())
-            .unwrap_or_default();
+        let filled = (0..self.tables.n_shards())
+            .find(|shard| self.tables.part_rows(dataset, *shard).is_some_and(|n| n > 0));
+        // What cannot be read is told where the rule is executed.
+        let batches = match filled.map(|shard| self.tables.read(dataset, Part::Shard(shard), &[key])) {
+            Some(Ok(batches)) => batches,
+            Some(Err(_)) => return false,
+            None => Vec::new(),
+        };
         for batch in &batches {
             let Some(values) = batch.column(0).as_string_view_opt() else { return false };
             for value in values.iter().take(SAMPLE_ROWS.saturating_sub(rows)) {

@@ -363,13 +363,24 @@ impl<'a> Stage<'a> {
             let mut bucket = self.part_bytes;
             for attempt in 1.. {
                 let program = self.program.by_key(key, &open);
-                let walked = self.walk_by_key(key, &program, bucket, everything, workers, attempt == 1)?;
+                let walked = match self.walk_by_key(key, &program, bucket, everything, workers, attempt == 1)
+                {
+                    Ok(walked) => walked,
+                    Err(faults) => {
+                        // Other rules do not need these buckets.
+                        let said = faults.into_iter().next().map(|fault| fault.message).unwrap_or_default();
+                        let stop = Stop::Failed(said);
+                        open.iter().for_each(|name| books.fail_readers(self.program, name, &stop));
+                        break;
+                    }
+                };
                 let held = |stop: &Stop| matches!(stop, Stop::Held(_));
-                // What does not fit is tried once more in buckets of an eighth.
+                // What does not fit is tried once more in buckets of an eighth, and what reads it: it saw no rows.
                 let again: BTreeSet<String> = match bucket {
                     Some(_) if attempt == 1 => {
                         let broken = walked.broken_views.iter().filter(|(_, stop)| held(stop));
-                        broken.map(|(name, _)| name.clone()).collect()
+                        let broken = broken.map(|(name, _)| name.clone()).collect();
+                        &self.program.with_readers_by_key(broken) & &open
                     }
                     _ => BTreeSet::new(),
                 };

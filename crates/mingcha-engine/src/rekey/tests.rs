@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use super::{Deal, Dealt, Keys};
 use crate::context::{Budget, Workplace};
 use crate::plan::{Catalog, Compiled, Cut, compile};
+use crate::program::{Order, Program};
 use crate::sql;
 use crate::tables::{Rows, Scene, Slots};
 
@@ -224,6 +225,35 @@ fn a_column_of_few_values_is_no_key() {
         let text = "SELECT e.account_no, count(e.src) AS n FROM pension_payees e GROUP BY e.account_no";
         assert_eq!(!compiled(&catalog, text, Cut::Rule(&keys)).pieces.is_empty(), cut);
     }
+}
+
+#[test]
+fn what_is_made_anew_takes_along_what_it_reads_and_what_reads_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (library, faults) = mingcha_rules::load(&Sources::from_dirs(
+        Some(&root.join("benches/pack")),
+        Some(&root.join("datasets")),
+    ));
+    assert!(faults.is_empty(), "{faults:?}");
+    let some = [(1, Some(1), 1), (2, Some(1), 1), (3, None, 2)];
+    let tables = world(&library.contracts, &some, &some, &some);
+    let program = Program::new(&Order {
+        library: &library,
+        rules: &BTreeSet::from(["BEN-37".to_owned()]),
+        tables: Some(tables.as_ref()),
+        as_of: NaiveDate::from_ymd_opt(2026, 6, 30).unwrap(),
+        params: &BTreeMap::new(),
+        plain_plans: false,
+    })
+    .unwrap();
+    // The rule groups and joins a view that itself lies by the account.
+    let (view, pieces) = ("bench_account_owners".to_owned(), program.rules[0].pieces.clone());
+    assert_eq!(pieces.len(), 1);
+    let alone = program.by_key("account_no", &pieces);
+    let names: Vec<&String> = alone.views.iter().map(|v| &v.name).collect();
+    assert_eq!(names, [&view, pieces.first().unwrap()], "a piece without its view would see no rows");
+    let readers = program.with_readers_by_key(BTreeSet::from([view.clone()]));
+    assert_eq!(readers, &pieces | &BTreeSet::from([view]));
 }
 
 proptest! {
