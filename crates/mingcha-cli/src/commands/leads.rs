@@ -113,7 +113,7 @@ impl Eye<'_> {
         if self.profile == Profile::Investigator {
             return Ok(listed);
         }
-        let masked = self.masker.finding(&as_finding(&listed.lead, &listed.lead.message));
+        let masked = self.masker.finding(&listed.lead.without_rows());
         let lead = Lead {
             finding_id: self.book.alias(&listed.lead.finding_id).map_err(refused)?,
             subject_id: masked.subject_id,
@@ -135,32 +135,7 @@ impl Eye<'_> {
             return text.to_owned();
         }
         let text = Text { zh: text.to_owned(), en: String::new() };
-        self.masker.finding(&as_finding(lead, &text)).message.zh
-    }
-}
-
-/// As much of a finding as masking needs.
-fn as_finding(lead: &Lead, message: &Text) -> Finding {
-    Finding {
-        finding_id: lead.finding_id.clone(),
-        rule_id: lead.rule_id.clone(),
-        rule_version: lead.rule_version,
-        severity: lead.severity,
-        grade: lead.grade.clone(),
-        identity: lead.identity.clone(),
-        subject_type: lead.subject_type,
-        subject_id: lead.subject_id.clone(),
-        subject_name: lead.subject_name.clone(),
-        area_code: lead.area_code.clone(),
-        period_from: lead.period_from.clone(),
-        period_to: lead.period_to.clone(),
-        amount_fen: lead.amount_fen,
-        message: message.clone(),
-        measures: BTreeMap::new(),
-        candidates: 0,
-        evidence: Vec::new(),
-        counter_evidence: Vec::new(),
-        exclusions_checked: Vec::new(),
+        self.masker.finding(&Finding { message: text, ..lead.without_rows() }).message.zh
     }
 }
 

@@ -239,14 +239,14 @@ fn what_is_made_anew_takes_along_what_it_reads_and_what_reads_it() {
     let tables = world(&library.contracts, &some, &some, &some);
     let program = Program::new(&Order {
         library: &library,
-        rules: &BTreeSet::from(["BEN-37".to_owned()]),
+        rules: &BTreeSet::from(["BEN-39".to_owned()]),
         tables: Some(tables.as_ref()),
         as_of: NaiveDate::from_ymd_opt(2026, 6, 30).unwrap(),
         params: &BTreeMap::new(),
         plain_plans: false,
     })
     .unwrap();
-    // The rule groups and joins a view that itself lies by the account.
+    // The rule joins payments with a view that itself lies by the account.
     let (view, pieces) = ("bench_account_owners".to_owned(), program.rules[0].pieces.clone());
     assert_eq!(pieces.len(), 1);
     let alone = program.by_key("account_no", &pieces);

@@ -309,6 +309,32 @@ impl Lead {
         }
     }
 
+    /// As much of a finding as the ledger itself remembers, which is what masking needs: no rows, no measures.
+    #[must_use]
+    pub fn without_rows(&self) -> Finding {
+        Finding {
+            finding_id: self.finding_id.clone(),
+            rule_id: self.rule_id.clone(),
+            rule_version: self.rule_version,
+            severity: self.severity,
+            grade: self.grade.clone(),
+            identity: self.identity.clone(),
+            subject_type: self.subject_type,
+            subject_id: self.subject_id.clone(),
+            subject_name: self.subject_name.clone(),
+            area_code: self.area_code.clone(),
+            period_from: self.period_from.clone(),
+            period_to: self.period_to.clone(),
+            amount_fen: self.amount_fen,
+            message: self.message.clone(),
+            measures: BTreeMap::new(),
+            candidates: 0,
+            evidence: Vec::new(),
+            counter_evidence: Vec::new(),
+            exclusions_checked: Vec::new(),
+        }
+    }
+
     /// Keeps what it stands on now, as that on which it was judged.
     pub(super) fn judge(&mut self) {
         self.judged_on = Some(self.evidence.clone());

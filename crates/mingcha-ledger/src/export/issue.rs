@@ -431,29 +431,6 @@ fn nothing() -> Finding {
     }
 }
 
-impl Lead {
-    /// As much of a finding as the ledger itself remembers.
-    fn without_rows(&self) -> Finding {
-        Finding {
-            finding_id: self.finding_id.clone(),
-            rule_id: self.rule_id.clone(),
-            rule_version: self.rule_version,
-            severity: self.severity,
-            grade: self.grade.clone(),
-            identity: self.identity.clone(),
-            subject_type: self.subject_type,
-            subject_id: self.subject_id.clone(),
-            subject_name: self.subject_name.clone(),
-            area_code: self.area_code.clone(),
-            period_from: self.period_from.clone(),
-            period_to: self.period_to.clone(),
-            amount_fen: self.amount_fen,
-            message: self.message.clone(),
-            ..nothing()
-        }
-    }
-}
-
 fn counts_for_nobody() -> Diagnostic {
     Diagnostic::error(
         "MC891",

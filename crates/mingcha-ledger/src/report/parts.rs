@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mingcha_rules::{Finding, Lang, Text};
+use mingcha_rules::{Lang, Text};
 
 use super::charts::{self, number};
 use super::gather::{ANSWER_DAYS, Funnel, Gathered, Row, Step, Traffic};
@@ -850,7 +850,7 @@ impl Maker<'_> {
 
     /// A lead as the reader may see it.
     fn lead(&self, lead: &Lead) -> Vec<Cell> {
-        let seen = self.masker.finding(&as_finding(lead));
+        let seen = self.masker.finding(&lead.without_rows());
         let id =
             if self.masker.shows_all() { lead.finding_id.clone() } else { (self.lots)(&lead.finding_id) };
         vec![
@@ -891,29 +891,4 @@ fn intervals(shares: &[(String, Share)]) -> Option<super::page::Chart> {
         .collect();
     let (labels, values): (Vec<String>, Vec<(f64, f64, f64)>) = told.into_iter().unzip();
     (!labels.is_empty()).then(|| charts::intervals(&labels, &values))
-}
-
-/// As much of a finding as masking needs.
-fn as_finding(lead: &Lead) -> Finding {
-    Finding {
-        finding_id: lead.finding_id.clone(),
-        rule_id: lead.rule_id.clone(),
-        rule_version: lead.rule_version,
-        severity: lead.severity,
-        grade: lead.grade.clone(),
-        identity: lead.identity.clone(),
-        subject_type: lead.subject_type,
-        subject_id: lead.subject_id.clone(),
-        subject_name: lead.subject_name.clone(),
-        area_code: lead.area_code.clone(),
-        period_from: lead.period_from.clone(),
-        period_to: lead.period_to.clone(),
-        amount_fen: lead.amount_fen,
-        message: lead.message.clone(),
-        measures: BTreeMap::new(),
-        candidates: 0,
-        evidence: Vec::new(),
-        counter_evidence: Vec::new(),
-        exclusions_checked: Vec::new(),
-    }
 }
