@@ -48,6 +48,14 @@ ledger=("--ledger" "$work/book/ledger.sqlite")
     step 'list 50 of all open leads' "$bin" findings list "${ledger[@]}" --profile investigator
     step 'list 50, masked' "$bin" findings list "${ledger[@]}"
     step 'list one county, all of it' "$bin" findings list "${ledger[@]}" --area 880105 --limit 0 --profile investigator
+    export=("$bin" export "${ledger[@]}" --as chief --profile investigator --at 2026-07-04 --expires 2026-12-31)
+    step 'export all, with every row of evidence' "${export[@]}" --run "$work/runs/3" --out "$work/lists/all"
+    step 'export all, masked' "${export[@]}" --profile supervisor --run "$work/runs/3" --out "$work/lists/masked"
+    step 'export all, without a number' "$bin" export --run "$work/runs/3" --out "$work/lists/plain"
+    step 'export one county (`--for`)' "${export[@]}" --for 880105 --out "$work/lists/county"
+    import=("$bin" import "${ledger[@]}" --as chief --at 2026-07-05)
+    step 'import all, nothing filled in' "${import[@]}" "$work"/lists/all/E*-findings.xlsx
+    step 'import one county, nothing filled in' "${import[@]}" "$work"/lists/county/E*-findings.xlsx
     step 'assign one county' "$bin" findings assign "${ledger[@]}" --area 880105 --to li --as chief
     step 'a note to one lead' "$bin" findings note "${ledger[@]}" --as li --text seen "$("$bin" findings list "${ledger[@]}" --limit 1 --format json --profile investigator | sed -n 's/.*"finding_id": *"\([0-9a-f]*\)".*/\1/p' | head -1)"
     # Outcomes to learn from: two counties of leads, half confirmed, half cleared.

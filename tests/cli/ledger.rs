@@ -72,6 +72,24 @@ fn a_lead_goes_from_new_to_closed_and_everybody_is_named() {
 }
 
 #[test]
+fn the_clerk_whom_the_evidence_of_a_shipped_rule_names_cannot_confirm_it() {
+    let dir = desk();
+    let at = dir.path();
+    for rule in ["PEN-05", "PEN-08", "PEN-09", "PEN-22"] {
+        let lead = leads(at, &["--profile", "investigator", "--rule", rule]).remove(0);
+        let id = lead["finding_id"].as_str().unwrap();
+        let clerk = lead["handlers"][0].as_str().unwrap_or_else(|| panic!("{rule} names no clerk: {lead}"));
+        step(at, &["assign", id, "--to", "li", "--as", "chief"]).well();
+        step(at, &["visit", id, "--as", "li", "--how", "papers", "--text", "seen"]).well();
+        let confirm =
+            |who| step(at, &["confirm", id, "--as", who, "--how", "papers", "--document", "2026-7"]);
+        let told = confirm(clerk);
+        assert!(told.code == Some(2) && told.err.contains("MC854"), "{rule}: {}", told.err);
+        confirm("li").well();
+    }
+}
+
+#[test]
 fn masked_lists_call_a_lead_by_a_name_that_only_the_ledger_can_search() {
     let dir = desk();
     let at = dir.path();

@@ -17,5 +17,6 @@ mod intake;
 mod learning;
 mod ledger;
 mod night;
+mod post;
 mod rules;
 mod workspace;

@@ -1,22 +1,19 @@
 //! Nights from outside: one at a time, on and on after whatever stopped them, told to whoever listens, held back where
 //! they look implausible, and destroyed when their time is over.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use mingcha_ledger::book::{By, Certificate, Destroyed};
 use mingcha_ledger::{Book, RunFolder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::city::city;
 use crate::harness::{Told, command, files, mingcha, names};
+use crate::post::{MailServer, Post, Tls, authority};
 
 /// A workspace over the city's extracts, with `more` in its settings.
 fn office(more: &str) -> tempfile::TempDir {
@@ -203,91 +200,49 @@ fn a_breaker_holds_the_list_and_not_the_result_until_somebody_lets_it_go() {
     mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
 }
 
-/// Something that takes messages: what it answers to each, in order, the last answer for all that follow.
-struct Post {
-    url: String,
-    taken: Arc<Mutex<Vec<String>>>,
-}
-
-impl Post {
-    fn open(answers: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let (kept, answers) =
-            (Arc::clone(&taken), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
-        std::thread::spawn(move || {
-            for (n, stream) in listener.incoming().enumerate() {
-                let mut stream = stream.unwrap();
-                let request = request(&stream);
-                kept.lock().unwrap().push(request);
-                let answer = &answers[n.min(answers.len() - 1)];
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-                write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
-            }
-        });
-        Self { url, taken }
-    }
-
-    /// Request line, headers and body of each message so far.
-    fn bodies(&self) -> Vec<String> {
-        self.taken.lock().unwrap().clone()
-    }
-}
-
-fn request(stream: &TcpStream) -> String {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap() == 0 || line == "\r\n" {
-            break;
-        }
-        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = n.trim().parse().unwrap();
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    format!("{head}\n{}", String::from_utf8(body).unwrap())
-}
-
-/// A mail server that takes every mail.
-fn mail_server() -> (String, Arc<Mutex<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let mail = Arc::new(Mutex::new(String::new()));
-    let kept = Arc::clone(&mail);
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        stream.write_all(b"220 post\r\n").unwrap();
-        let mut inside = false;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap() == 0 {
-                return;
-            }
-            kept.lock().unwrap().push_str(&line);
-            let word = line.to_ascii_uppercase();
-            let answer: &[u8] = match () {
-                () if inside && line == ".\r\n" => {
-                    inside = false;
-                    b"250 taken\r\n"
-                }
-                () if inside => continue,
-                () if word.starts_with("DATA") => {
-                    inside = true;
-                    b"354 go on\r\n"
-                }
-                () if word.starts_with("QUIT") => b"221 bye\r\n",
-                () => b"250 ok\r\n",
-            };
-            stream.write_all(answer).unwrap();
-        }
-    });
-    (address.to_string(), mail)
+#[test]
+fn whoever_is_named_gets_a_numbered_list_of_what_is_new_once_even_if_the_night_dies_over_it() {
+    let more = "[breaker.PEN-13]\nrows = 1\n[[list]]\nfor = '88'\nrecipient = '城东街道'\nprofile = 'investigator'\ndays = 10\n[[list]]\nfor = '老李'\n";
+    let dir = office(more);
+    let home = dir.path();
+    night(home, "2026-11-02", &[]);
+    let list = home.join("lists/2026-11-02/for/城东街道");
+    let named = ["E0001-findings-evidence.csv", "E0001-findings-summary.csv", "E0001-findings.csv"];
+    assert_eq!(names(&list), named, "and nothing for somebody who has no lead");
+    let last = record(home)["last"].clone();
+    assert_eq!((&last["handed_out"], &last["held"]["PEN-13"].is_array()), (&json!(["E0001"]), &true));
+    let book = || Book::read(&home.join("ledger.sqlite")).unwrap();
+    let handouts = book().handouts().unwrap();
+    let [first] = handouts.as_slice() else { panic!("{handouts:?}") };
+    assert_eq!((first.recipient.as_str(), first.expires.as_str()), ("城东街道", "2026-11-12"));
+    let run = RunFolder::open(&home.join(last["run"].as_str().unwrap())).unwrap();
+    let (of_rule, held) = (run.of_rule("PEN-01").unwrap().0, run.of_rule("PEN-13").unwrap().0);
+    assert!(!held.is_empty());
+    let leads: BTreeSet<String> = of_rule.into_iter().map(|finding| finding.finding_id).collect();
+    assert_eq!(first.leads, leads, "what a breaker holds back leaves by no door");
+    // It died after the list was on record and before its files were there.
+    let text = fs::read_to_string(list.join(named[2])).unwrap();
+    fs::remove_dir_all(home.join("lists")).unwrap();
+    let mut state = record(home);
+    state["open"] = state["last"].take();
+    state["open"]["step"] = json!("export");
+    fs::write(home.join("nights/night.json"), state.to_string()).unwrap();
+    night(home, "2026-11-02", &[]);
+    assert_eq!(record(home)["last"]["handed_out"], json!(["E0001"]));
+    assert_eq!(fs::read_to_string(list.join(named[2])).unwrap(), text);
+    assert_eq!(book().handouts().unwrap().len(), 1);
+    // The same again tomorrow is no news; what was held back and is let go then is.
+    night(home, "2026-11-03", &[]);
+    assert_eq!(record(home)["last"]["handed_out"], json!([]));
+    assert!(!home.join("lists/2026-11-03/for").exists());
+    let settings = home.join("mingcha.toml");
+    let calm = fs::read_to_string(&settings).unwrap().replace("rows = 1", "rows = 100000");
+    fs::write(&settings, calm).unwrap();
+    night(home, "2026-11-04", &[]);
+    assert_eq!(record(home)["last"]["handed_out"], json!(["E0002"]));
+    let second = book().handouts().unwrap().pop().unwrap();
+    let held: BTreeSet<String> = held.into_iter().map(|finding| finding.finding_id).collect();
+    assert_eq!(second.leads, held);
 }
 
 /// Everything that must never be in a message: numbers, names and accounts of everybody who was flagged.
@@ -312,7 +267,8 @@ fn personal(home: &Path) -> Vec<String> {
 fn messages_hold_counts_and_a_link_and_nothing_about_anybody() {
     let (wecom, ding, json) =
         (Post::open(&["{\"errcode\":0}"]), Post::open(&["{\"errcode\":0}"]), Post::open(&["ok"]));
-    let (smtp, mail) = mail_server();
+    let post = MailServer::open(Tls::Never);
+    let smtp = format!("127.0.0.1:{}", post.port);
     let more = format!(
         "link = 'https://office.example/nights/{{as_of}}'\n[[notify]]\nkind = 'wecom'\nurl = '{}/'\ntoken = 'key-1'\n[[notify]]\nkind = 'dingtalk'\nurl = '{}'\ntoken = 'token-1'\nsecret = 'file:secret'\n[[notify]]\nkind = 'json'\nurl = '{}/hook'\ntoken = 'env:HOOK'\n[[notify]]\nkind = 'smtp'\nurl = 'smtp://{smtp}'\nfrom = 'Mingcha <night@office.example>'\nto = ['duty@office.example']\n[[notify]]\nkind = 'wecom'\nurl = 'http://127.0.0.1:1'\ntoken = 'x'\non = 'trouble'\n",
         wecom.url, ding.url, json.url
@@ -337,11 +293,9 @@ fn messages_hold_counts_and_a_link_and_nothing_about_anybody() {
     assert_eq!(body["msgtype"], "text");
     assert!(text.contains("2026-10-31") && text.contains("新增 "), "{text}");
     assert!(text.ends_with("https://office.example/nights/2026-10-31"), "{text}");
-    let mail = mail.lock().unwrap().clone();
-    assert!(mail.contains("RCPT TO:<duty@office.example>") && mail.contains("Subject:"), "{mail}");
-    let (_, body) = mail.split_once("\r\n\r\n").unwrap();
-    let body = body.split_once("\r\n.\r\n").unwrap().0.replace("\r\n", "");
-    let mail = String::from_utf8(STANDARD.decode(body).unwrap()).unwrap() + &mail;
+    let heard = post.heard();
+    assert!(heard.contains("RCPT TO:<duty@office.example>") && heard.contains("Subject:"), "{heard}");
+    let mail = post.mail() + &heard;
     assert!(mail.contains("https://office.example/nights/2026-10-31"), "{mail}");
     let secrets = personal(home);
     assert!(secrets.len() > 60);
@@ -356,6 +310,57 @@ fn messages_hold_counts_and_a_link_and_nothing_about_anybody() {
         assert!(secrets.iter().all(|secret| !text.contains(secret.as_str())), "{file}");
         assert!(!text.contains("SECdemo") && !text.contains("bearer-1"), "{file}");
     }
+}
+
+#[test]
+fn a_password_goes_through_tls_to_whom_the_office_trusts_or_not_at_all() {
+    let (web, first, later, never) = (
+        Post::secured(&["{\"errcode\":0}"]),
+        MailServer::open(Tls::First),
+        MailServer::open(Tls::Later),
+        MailServer::open(Tls::Never),
+    );
+    let mail = |url: String, secret: &str| {
+        format!(
+            "[[notify]]\nkind = 'smtp'\nurl = '{url}'\nuser = 'night'\nsecret = '{secret}'\nfrom = 'night@office.example'\nto = 'duty@office.example'\n"
+        )
+    };
+    let more = [
+        format!("[[notify]]\nkind = 'wecom'\nurl = '{}'\ntoken = 'key-1'\n", web.url),
+        mail(format!("smtps://localhost:{}", first.port), "word"),
+        mail(format!("smtp://localhost:{}", later.port), "word"),
+        mail(format!("smtp://localhost:{}", never.port), "word"),
+        mail(format!("smtps://localhost:{}", first.port), "wrong"),
+    ];
+    let dir = office(&more.concat());
+    // A system that does not trust the authority: nobody is told anything, and nobody hears a password.
+    let start = |authority: &Path| {
+        let output = command(dir.path(), &["nightly", "--at", "2026-10-31T03:00:00+08:00"])
+            .env("SSL_CERT_FILE", authority)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .unwrap();
+        crate::harness::told(output).well()
+    };
+    let nobody = dir.path().join("none.pem");
+    fs::write(&nobody, "").unwrap();
+    let told = start(&nobody);
+    assert_eq!(told.err.matches("MC904").count(), 5, "{}", told.err);
+    assert!(told.err.contains("look at the certificate"), "{}", told.err);
+    assert!(web.bodies().is_empty());
+    let all = [first.heard(), later.heard(), never.heard()].concat();
+    assert!(!all.contains("AUTH") && !all.contains("DATA"), "{all}");
+    // One that does.
+    let told = start(&authority());
+    assert_eq!(told.err.matches("MC904").count(), 2, "{}", told.err);
+    assert!(told.err.contains("number 4") && told.err.contains("no TLS, and a password"), "{}", told.err);
+    assert!(told.err.contains("number 5") && told.err.contains("answered 535"), "{}", told.err);
+    assert_eq!(web.bodies().len(), 1);
+    for post in [&first, &later] {
+        assert!(post.mail().contains("the night of 2026-10-31 is done"), "{}", post.mail());
+    }
+    assert!(later.heard().contains("STARTTLS") && !first.heard().contains("STARTTLS"));
+    assert!(!never.heard().contains("AUTH"));
 }
 
 #[test]

@@ -635,6 +635,8 @@ pub(crate) struct Export {
     pub(crate) desk: Desk,
     #[arg(long = "for", value_name = "AREA|PERSON", help = say("导出某区划或某承办人的待办线索和入户核查表；需要台账", "what is open in an area or assigned to a person, with a visit sheet; needs a ledger"))]
     pub(crate) addressee: Option<String>,
+    #[arg(long, requires = "addressee", help = say("只发接收人尚未持有的，或此后有变化的", "only what the recipient does not hold yet, or what changed since"))]
+    pub(crate) new: bool,
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, help = say("有效期的最后一天；默认 30 天后", "last day on which the list is valid; by default 30 days from now"))]
     pub(crate) expires: Option<String>,
     #[arg(long, value_name = "DIR", help = say("数据仓，用来为入户核查表抽取对照样本", "the store, out of which the control sample of a visit sheet is drawn"))]

@@ -159,7 +159,7 @@ pub(crate) struct Config {
     pub(crate) handlers: Vec<Handler>,
     /// `[[ledger.people]]`.
     pub(crate) people: Vec<Investigator>,
-    /// `[[expect]]`, `[breaker.*]`, `[[notify]]`.
+    /// `[[expect]]`, `[breaker.*]`, `[[list]]`, `[[notify]]`.
     pub(crate) night: NightSettings,
 }
 

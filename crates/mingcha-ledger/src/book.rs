@@ -46,7 +46,7 @@ pub use chain::By;
 pub use course::{Act, Course, Deed, Moment};
 pub(crate) use hand::settles;
 pub use hand::{Answer, Control, Returned, Said, Sample};
-pub(crate) use keys::Keys;
+pub(crate) use keys::{CellSeals, Keys};
 pub use lead::{Check, Clearance, Evidence, Lead, Light, Mark, Presence, Stage};
 pub use life::Action;
 pub use night::{Extracts, Night};
@@ -145,6 +145,15 @@ pub struct Handout {
     pub at: String,
     /// Last day on which it may be used.
     pub expires: String,
+    /// Whose leads: the code of an area, the name of a person; empty for a whole run.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub whose: String,
+    /// How many nights the ledger knew: what a later one says is news to its holder.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub nights: u64,
+    /// What it was made for, where a machine made it: one list for each recipient and occasion.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub occasion: String,
     /// The leads in it.
     pub leads: BTreeSet<String>,
     /// Leads of earlier handouts that this one takes back.
@@ -156,6 +165,11 @@ pub struct Handout {
     /// The control sample that rides along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_nought(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A lead that somebody holds and that stands no more.
@@ -647,8 +661,15 @@ impl Book {
                 format!("the export number {} was used before", handout.id),
             ));
         }
-        for id in &handout.leads {
-            self.whole_id(id)?;
+        match self.lacking(&handout.leads)? {
+            0 => {}
+            n => {
+                return Err(Diagnostic::error(
+                    "MC855",
+                    format!("清单中有 {n} 条线索不在台账中"),
+                    format!("{n} leads of this list are not in the ledger"),
+                ));
+            }
         }
         self.write(by, |_, _, pen| {
             pen.write(&Entry {

@@ -8,6 +8,7 @@ mod issue;
 pub(crate) mod list;
 mod ndjson;
 mod parquet;
+mod sheaf;
 mod visits;
 pub(crate) mod xlsx;
 
@@ -26,10 +27,11 @@ use crate::words::{Glossary, say};
 
 pub use issue::{Addressee, Dispatch, Issued, Payee, Payees, issue};
 pub(crate) use list::{Answer, Field, Kind};
+use sheaf::{Eye, Line, Part, Sheaf};
 pub(crate) use xlsx::{META, SEAL, hundredths, plain, seal_of_meta};
 
 /// Version of the list's columns, in `_meta`: an import must know it.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The most rows that a spreadsheet can hold, heading included.
 pub const SPREADSHEET_ROWS: u32 = 1_048_576;
@@ -182,30 +184,15 @@ pub fn export(
     catalogue: &Catalogue<'_>,
 ) -> Result<Vec<Exported>, Diagnostic> {
     let job = Job::new(run, options, catalogue)?;
-    let mut findings = run.findings()?;
-    findings.retain(|finding| !options.held_back.contains(&finding.rule_id));
+    let sheaf = Sheaf::whole(run, &options.held_back)?;
     let mut staging = Staging::create(out, options.replace)?;
     if options.profile == Profile::Public {
-        job.write_counts(&findings, &mut staging)?;
-        return staging.publish();
+        job.write_counts(&sheaf, &mut staging)?;
+    } else {
+        let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: None };
+        job.write_lists(&sheaf, &eye, &[], &mut staging)?;
     }
-    let masker = Masker::new(options.profile, catalogue.contracts);
-    let findings: Vec<Finding> = findings.iter().map(|finding| masker.finding(finding)).collect();
-    job.write_lists(&findings, &[], &mut staging)?;
     staging.publish()
-}
-
-/// Gravest first, then by area, rule and subject, so that the top of the list is where to begin.
-fn in_reading_order<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<&'f Finding> {
-    let mut sorted: Vec<&Finding> = findings.collect();
-    sorted.sort_by(|a, b| {
-        (b.severity.cmp(&a.severity))
-            .then_with(|| a.area_code.cmp(&b.area_code))
-            .then_with(|| a.rule_id.cmp(&b.rule_id))
-            .then_with(|| b.amount_fen.cmp(&a.amount_fen))
-            .then_with(|| a.finding_id.cmp(&b.finding_id))
-    });
-    sorted
 }
 
 /// One export as every format sees it.
@@ -264,33 +251,29 @@ impl<'a> Job<'a> {
         of_run.or_else(|| self.catalogue.rule(rule_id).map(|r| r.title.clone())).unwrap_or_default()
     }
 
-    /// The whole list, and one per area where asked for. The findings are masked already.
+    /// The whole list, and one per area where asked for.
     fn write_lists(
         &self,
-        findings: &[Finding],
+        sheaf: &Sheaf,
+        eye: &Eye<'_>,
         cancelled: &[visits::Cancelled],
         staging: &mut Staging,
     ) -> Result<(), Diagnostic> {
-        let whole = match &self.scope {
+        let area = match &self.scope {
             issue::Scope::Area(code) => Some(code.as_str()),
             _ => None,
         };
-        let name = self.name("findings");
-        self.write_part(&name, whole, &in_reading_order(findings.iter()), cancelled, staging)?;
+        let lines = sheaf.lines(eye)?;
+        let whole = Part { sheaf, eye, lines: lines.iter().collect() };
+        self.write_part(&self.name("findings"), area, &whole, cancelled, staging)?;
         if self.options.by_area {
-            let mut areas: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
-            for finding in findings {
-                areas.entry(self.area_of(finding)).or_default().push(finding);
+            let mut areas: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
+            for line in &lines {
+                areas.entry(self.area_of(&line.seen)).or_default().push(line);
             }
-            for (area, findings) in &areas {
-                let stem = format!("areas/{}", self.name(&file_name(&self.area_label(area))));
-                self.write_part(
-                    &stem,
-                    Some(area),
-                    &in_reading_order(findings.iter().copied()),
-                    &[],
-                    staging,
-                )?;
+            for (area, lines) in areas {
+                let stem = format!("areas/{}", self.name(&file_name(&self.area_label(&area))));
+                self.write_part(&stem, Some(&area), &Part { sheaf, eye, lines }, &[], staging)?;
             }
         }
         Ok(())
@@ -305,37 +288,35 @@ impl<'a> Job<'a> {
         &self,
         stem: &str,
         area: Option<&str>,
-        findings: &[&Finding],
+        part: &Part<'_>,
         cancelled: &[visits::Cancelled],
         staging: &mut Staging,
     ) -> Result<(), Diagnostic> {
-        let done = |path| Exported { path, rows: findings.len() as u64, area: area.map(str::to_owned) };
+        let done = |path| Exported { path, rows: part.lines.len() as u64, area: area.map(str::to_owned) };
         match self.options.format {
             Format::Xlsx => {
                 let path = staging.path(&format!("{stem}.xlsx"), done)?;
-                xlsx::write(self, area, findings, cancelled, &path)
+                xlsx::write(self, area, part, cancelled, &path)
             }
             Format::Csv => {
                 let path = staging.path(&format!("{stem}.csv"), done)?;
                 csv::write(
                     self,
-                    list::findings(self, findings).with_column("_export_id", &self.export_id),
+                    list::findings(self, part).with_column("_export_id", &self.export_id),
                     &path,
                 )?;
                 let path = staging.path(&format!("{stem}-evidence.csv"), done)?;
-                csv::write(self, list::evidence(self, findings), &path)?;
+                csv::write(self, list::evidence(self, part), &path)?;
                 let path = staging.path(&format!("{stem}-summary.csv"), done)?;
-                csv::write(self, list::by_rule(self, findings, self.is_whole(area))?, &path)?;
+                csv::write(self, list::by_rule(self, part, self.is_whole(area))?, &path)?;
                 if cancelled.is_empty() {
                     return Ok(());
                 }
                 let path = staging.path(&format!("{stem}-cancelled.csv"), done)?;
                 csv::write(self, visits::cancelled(self, cancelled), &path)
             }
-            Format::Parquet => {
-                parquet::write(self, findings, &staging.path(&format!("{stem}.parquet"), done)?)
-            }
-            Format::Ndjson => ndjson::write(self, findings, &staging.path(&format!("{stem}.ndjson"), done)?),
+            Format::Parquet => parquet::write(self, part, &staging.path(&format!("{stem}.parquet"), done)?),
+            Format::Ndjson => ndjson::write(self, part, &staging.path(&format!("{stem}.ndjson"), done)?),
         }
     }
 
@@ -344,8 +325,8 @@ impl<'a> Job<'a> {
         area.is_none() && matches!(self.scope, issue::Scope::Whole)
     }
 
-    fn write_counts(&self, findings: &[Finding], staging: &mut Staging) -> Result<(), Diagnostic> {
-        let cells = counts::cells(findings)?;
+    fn write_counts(&self, sheaf: &Sheaf, staging: &mut Staging) -> Result<(), Diagnostic> {
+        let cells = counts::cells(sheaf)?;
         let name = |ending: &str| self.name(&format!("counts{ending}"));
         let done = |path| Exported { path, rows: cells.len() as u64, area: None };
         match self.options.format {
@@ -385,7 +366,7 @@ fn held_back(outcome: Outcome, options: &ExportOptions) -> Outcome {
 }
 
 /// `label` as a file name that every system takes.
-pub(crate) fn file_name(label: &str) -> String {
+pub fn file_name(label: &str) -> String {
     let safe: String = label
         .chars()
         .map(|c| if c.is_control() || c.is_whitespace() || r#"/\:*?"<>|."#.contains(c) { '-' } else { c })

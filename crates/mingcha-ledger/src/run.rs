@@ -6,11 +6,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use mingcha_rules::{Diagnostic, Excused, Finding, Outcome};
 
 use crate::fault;
 use crate::record::{FORMAT, FORMAT_VERSION, Fields, Manifest, RunRecord};
-use crate::table::{self, Scribe};
+use crate::table::{self, Only, Scribe};
 
 const MANIFEST: &str = "manifest.json";
 const FINDINGS: &str = "findings.parquet";
@@ -150,11 +151,10 @@ impl RunWriter {
         manifest.end(outcomes, ended)?;
         let mut sorted: Vec<&Outcome> = outcomes.iter().collect();
         sorted.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
-        let seals = [
-            (FINDINGS, findings.seal()?),
-            (EXCUSED, excused.seal()?),
-            (RULES, table::write(&self.aside.join(RULES), &sorted, &manifest.run_id, &marks(&manifest))?),
-        ];
+        let rules = sorted.into_iter().map(Ok);
+        let rules =
+            table::write::<Outcome, _>(&self.aside.join(RULES), rules, &manifest.run_id, &marks(&manifest))?;
+        let seals = [(FINDINGS, findings.seal()?), (EXCUSED, excused.seal()?), (RULES, rules)];
         manifest.files = seals.into_iter().map(|(name, seal)| (name.to_owned(), seal)).collect();
         manifest.seal = seal_of(&manifest)?;
         write_manifest(&self.aside.join(MANIFEST), &manifest)?;
@@ -215,7 +215,7 @@ impl Drop for RunWriter {
 }
 
 /// A finished run folder whose seals all fit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
     manifest: Manifest,
@@ -278,12 +278,20 @@ impl RunFolder {
         table::read(&self.path.join(FINDINGS), None)
     }
 
+    /// The findings as they lie in the file; with `only`, those with these ids.
+    pub(crate) fn packed(
+        &self,
+        only: Option<HashSet<String>>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, Diagnostic>> + use<>, Diagnostic> {
+        table::batches(&self.path.join(FINDINGS), only.map(|ids| ("finding_id", ids)))
+    }
+
     /// The finding called `finding_id`, if the run has it.
     ///
     /// # Errors
     /// `MC806` where the file cannot be read.
     pub fn finding(&self, finding_id: &str) -> Result<Option<Finding>, Diagnostic> {
-        Ok(table::read(&self.path.join(FINDINGS), Some(("finding_id", finding_id)))?.pop())
+        Ok(table::read(&self.path.join(FINDINGS), one("finding_id", finding_id))?.pop())
     }
 
     /// Everything that was looked at and excused.
@@ -299,7 +307,7 @@ impl RunFolder {
     /// # Errors
     /// `MC806` where the file cannot be read.
     pub fn excused_of(&self, subject_id: &str) -> Result<Vec<Excused>, Diagnostic> {
-        table::read(&self.path.join(EXCUSED), Some(("subject_id", subject_id)))
+        table::read(&self.path.join(EXCUSED), one("subject_id", subject_id))
     }
 
     /// The findings of one rule, and everything that it excused.
@@ -311,11 +319,11 @@ impl RunFolder {
     }
 
     pub(crate) fn findings_of(&self, rule_id: &str) -> Result<Vec<Finding>, Diagnostic> {
-        table::read_rule(&self.path.join(FINDINGS), rule_id)
+        table::read(&self.path.join(FINDINGS), one("rule_id", rule_id))
     }
 
     pub(crate) fn excused_by(&self, rule_id: &str) -> Result<Vec<Excused>, Diagnostic> {
-        table::read_rule(&self.path.join(EXCUSED), rule_id)
+        table::read(&self.path.join(EXCUSED), one("rule_id", rule_id))
     }
 
     /// The outcomes, ordered by rule.
@@ -325,6 +333,10 @@ impl RunFolder {
     pub fn outcomes(&self) -> Result<Vec<Outcome>, Diagnostic> {
         table::read(&self.path.join(RULES), None)
     }
+}
+
+fn one(column: &'static str, text: &str) -> Only {
+    Some((column, HashSet::from([text.to_owned()])))
 }
 
 /// Where the results of finished parts are kept while the run at `out` is not complete: beside it, hidden. Nothing is

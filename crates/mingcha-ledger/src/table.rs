@@ -1,6 +1,8 @@
 //! Findings, excused candidates and outcomes as Parquet, and back. The column names, types and order of
 //! `findings.parquet` are an outside contract. Knows no folder layout and no export profile.
 
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,12 +15,16 @@ use arrow::array::{
     RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Diagnostic, Excused, Finding, Outcome, OutcomeKind, Severity, Text};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
+};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use parquet::file::properties::WriterProperties;
 use serde::Serialize;
@@ -77,18 +83,22 @@ impl Sheet {
     }
 }
 
-/// Writes `rows` in the order given.
-pub(crate) fn write<T: Tabled>(
+/// Writes `rows` in the order in which they come.
+pub(crate) fn write<T: Tabled, R: Borrow<T>>(
     path: &Path,
-    rows: &[&T],
+    rows: impl IntoIterator<Item = Result<R, Diagnostic>>,
     run_id: &str,
     metadata: &[(&str, &str)],
 ) -> Result<Seal, Diagnostic> {
     let mut sheet = Sheet::create::<T>(path, metadata)?;
-    for chunk in rows.chunks(CHUNK) {
-        sheet.add(&T::batch(chunk, run_id)?)?;
+    let mut rows = rows.into_iter();
+    loop {
+        let chunk = rows.by_ref().take(CHUNK).collect::<Result<Vec<R>, _>>()?;
+        if chunk.is_empty() {
+            return sheet.seal();
+        }
+        sheet.add(&T::batch(&chunk.iter().map(Borrow::borrow).collect::<Vec<_>>(), run_id)?)?;
     }
-    sheet.seal()
 }
 
 /// Writes a table row by row; a thread of its own does the packing. The rows themselves stay on the thread that
@@ -158,64 +168,44 @@ impl<T> Drop for Scribe<T> {
     }
 }
 
-/// Reads the rows whose text in column `only.0` equals `only.1`; all rows where `only` is none.
-pub(crate) fn read<T: Tabled>(path: &Path, only: Option<(&str, &str)>) -> Result<Vec<T>, Diagnostic> {
+/// Of a table, only the rows whose text in a column is one of these.
+pub(crate) type Only = Option<(&'static str, HashSet<String>)>;
+
+/// Reads rows as they lie in the file. Of the rows that are not wanted no more is unpacked than that one column.
+pub(crate) fn batches(
+    path: &Path,
+    only: Only,
+) -> Result<impl Iterator<Item = Result<RecordBatch, Diagnostic>> + use<>, Diagnostic> {
+    let failed = |e: ParquetError| fault::unreadable(path, e);
     let file = File::open(path).map_err(|e| fault::disk("MC803", ("打开文件", "open the file"), path, &e))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.with_batch_size(CHUNK).build())
-        .map_err(|e| fault::unreadable(path, e))?;
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(failed)?
+        .with_batch_size(CHUNK);
+    if let Some((column, wanted)) = only {
+        let mask = ProjectionMask::columns(reader.parquet_schema(), [column]);
+        let is_wanted = move |batch: RecordBatch| {
+            let texts =
+                Columns(&batch).array::<StringArray>(column).map_err(ArrowError::SchemaError)?.clone();
+            Ok(texts.iter().map(|text| Some(text.is_some_and(|text| wanted.contains(text)))).collect())
+        };
+        reader =
+            reader.with_row_filter(RowFilter::new(vec![Box::new(ArrowPredicateFn::new(mask, is_wanted))]));
+    }
+    let path = path.to_path_buf();
+    Ok(reader.build().map_err(failed)?.map(move |batch| batch.map_err(|e| fault::unreadable(&path, e))))
+}
+
+/// Reads rows.
+pub(crate) fn read<T: Tabled>(path: &Path, only: Only) -> Result<Vec<T>, Diagnostic> {
     let mut rows = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|e| fault::unreadable(path, e))?;
-        let columns = Columns(&batch);
+    for batch in batches(path, only)? {
+        let batch = batch?;
         for row in 0..batch.num_rows() {
-            let wanted = match only {
-                Some((column, value)) => columns.text(column, row).map(|text| text == value),
-                None => Ok(true),
-            };
-            if wanted.map_err(|e| fault::unreadable(path, e))? {
-                rows.push(T::row(&columns, row).map_err(|e| fault::unreadable(path, e))?);
-            }
+            rows.push(T::row(&Columns(&batch), row).map_err(|e| fault::unreadable(path, e))?);
         }
     }
     Ok(rows)
-}
-
-/// Reads the rows of one rule from a file that is ordered by rule; the others are passed over.
-pub(crate) fn read_rule<T: Tabled>(path: &Path, rule_id: &str) -> Result<Vec<T>, Diagnostic> {
-    let failed = |e: parquet::errors::ParquetError| fault::unreadable(path, e);
-    let open = || {
-        let file =
-            File::open(path).map_err(|e| fault::disk("MC803", ("打开文件", "open the file"), path, &e))?;
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(failed)
-    };
-    let builder = open()?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["rule_id"]);
-    let (mut first, mut rows) = (0, 0);
-    for batch in builder.with_projection(mask).with_batch_size(CHUNK).build().map_err(failed)? {
-        let batch = batch.map_err(|e| fault::unreadable(path, e))?;
-        let rules =
-            Columns(&batch).array::<StringArray>("rule_id").map_err(|e| fault::unreadable(path, e))?.clone();
-        for rule in rules.iter().flatten() {
-            first += usize::from(rule < rule_id);
-            rows += usize::from(rule == rule_id);
-        }
-    }
-    let reader =
-        open()?.with_offset(first).with_limit(rows).with_batch_size(CHUNK).build().map_err(failed)?;
-    let mut out = Vec::with_capacity(rows);
-    for batch in reader {
-        let batch = batch.map_err(|e| fault::unreadable(path, e))?;
-        let columns = Columns(&batch);
-        for row in 0..batch.num_rows() {
-            if columns.text("rule_id", row).map_err(|e| fault::unreadable(path, e))? != rule_id {
-                return Err(fault::unreadable(path, "its rows are not ordered by rule"));
-            }
-            out.push(T::row(&columns, row).map_err(|e| fault::unreadable(path, e))?);
-        }
-    }
-    Ok(out)
 }
 
 /// SHA-256 of a file, in hexadecimal, and its size.
@@ -313,28 +303,38 @@ impl Tabled for Finding {
 
     fn row(c: &Columns<'_>, i: usize) -> Result<Self, String> {
         Ok(Self {
-            finding_id: c.text("finding_id", i)?,
-            rule_id: c.text("rule_id", i)?,
-            rule_version: c.version(i)?,
-            severity: Severity::parse(&c.text("severity", i)?).ok_or("unknown severity")?,
-            grade: c.text("grade", i)?,
-            identity: c.text("identity", i)?,
-            subject_type: c.word::<SubjectType>("subject_type", i)?,
-            subject_id: c.text("subject_id", i)?,
-            subject_name: c.maybe("subject_name", i)?,
-            area_code: c.maybe("area_code", i)?,
-            period_from: c.date("period_from", i)?,
-            period_to: c.date("period_to", i)?,
-            amount_fen: c.fen("amount", i)?,
-            message: Text { zh: c.text("message_zh", i)?, en: c.text("message_en", i)? },
-            measures: c.json("measures", i)?,
-            // Runs of earlier builds do not have it.
-            candidates: c.count("candidates", i).unwrap_or_default(),
             evidence: c.json("evidence", i)?,
             counter_evidence: c.json("counter_evidence", i)?,
             exclusions_checked: c.json("exclusions_checked", i)?,
+            ..head(c, i)?
         })
     }
+}
+
+/// A finding without the rows it stands on, and without what was checked: these are the greatest part of it.
+pub(crate) fn head(c: &Columns<'_>, i: usize) -> Result<Finding, String> {
+    Ok(Finding {
+        finding_id: c.text("finding_id", i)?,
+        rule_id: c.text("rule_id", i)?,
+        rule_version: c.version(i)?,
+        severity: Severity::parse(&c.text("severity", i)?).ok_or("unknown severity")?,
+        grade: c.text("grade", i)?,
+        identity: c.text("identity", i)?,
+        subject_type: c.word::<SubjectType>("subject_type", i)?,
+        subject_id: c.text("subject_id", i)?,
+        subject_name: c.maybe("subject_name", i)?,
+        area_code: c.maybe("area_code", i)?,
+        period_from: c.date("period_from", i)?,
+        period_to: c.date("period_to", i)?,
+        amount_fen: c.fen("amount", i)?,
+        message: Text { zh: c.text("message_zh", i)?, en: c.text("message_en", i)? },
+        measures: c.json("measures", i)?,
+        // Runs of earlier builds do not have it.
+        candidates: c.count("candidates", i).unwrap_or_default(),
+        evidence: Vec::new(),
+        counter_evidence: Vec::new(),
+        exclusions_checked: Vec::new(),
+    })
 }
 
 impl Tabled for Excused {
@@ -462,7 +462,7 @@ impl Tabled for Outcome {
 }
 
 /// The columns of a batch that was read, by name.
-pub(crate) struct Columns<'a>(&'a RecordBatch);
+pub(crate) struct Columns<'a>(pub(crate) &'a RecordBatch);
 
 impl Columns<'_> {
     fn array<T: 'static>(&self, name: &str) -> Result<&T, String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{Days, NaiveDate};
 use mingcha_intake::{Store, texts};
 use mingcha_ledger::{
-    Addressee, Catalogue, Dispatch, Encoding, ExportOptions, Exported, Format, Issued, Payee, Payees,
+    Addressee, Book, Catalogue, Dispatch, Encoding, ExportOptions, Exported, Format, Issued, Payee, Payees,
     Profile, RunFolder,
 };
 use mingcha_rules::diagnostic::Diagnostic;
@@ -56,17 +56,7 @@ fn on_record(
     shelf: &Shelf,
 ) -> Outcome {
     let desk = Desk::needed(context, &args.desk, shelf)?;
-    let addressee = match args.addressee.as_deref().map(str::trim) {
-        None => Addressee::Everything,
-        Some(code) if code.len() >= 2 && code.bytes().all(|b| b.is_ascii_digit()) => {
-            Addressee::Area(code.to_owned())
-        }
-        Some(name) => Addressee::Person(name.to_owned()),
-    };
-    let recipient = args.recipient.clone().unwrap_or_else(|| match &addressee {
-        Addressee::Everything => desk.by().who.to_owned(),
-        Addressee::Area(name) | Addressee::Person(name) => name.clone(),
-    });
+    let addressee = args.addressee.as_deref().map_or(Addressee::Everything, addressee);
     let run = match (&args.from.run, &addressee) {
         (None, Addressee::Area(_) | Addressee::Person(_)) => None,
         _ => context.config.path("paths.run", args.from.run.as_deref()),
@@ -80,28 +70,72 @@ fn on_record(
         }
         _ => None,
     };
-    let payees = store.as_ref().map(|store| -> Payees<'_> { Box::new(payees(store)) });
-    let dispatch = Dispatch {
+    let order = Order {
         addressee,
-        recipient,
+        recipient: args.recipient.clone(),
         expires: expires(args, &desk)?,
         run,
-        policy: &desk.policy,
-        payees,
+        store: store.as_ref(),
         controls: args.controls.map(|n| n as usize),
+        only_new: args.new,
+        occasion: None,
     };
     let mut book = desk.open()?;
-    let catalogue = catalogue(shelf);
-    let issued =
-        mingcha_ledger::issue(&mut book, dispatch, out, options, &catalogue, desk.by()).map_err(|fault| {
-            match fault.code.as_str() {
-                "MC806" | "MC811" | "MC812" | "MC813" => refused(fault),
-                _ => ledger::refused(fault),
-            }
-        })?;
+    let issued = hand_out(&mut book, &desk, order, out, options, &catalogue(shelf)).map_err(|fault| {
+        match fault.code.as_str() {
+            "MC806" | "MC811" | "MC812" | "MC813" => refused(fault),
+            _ => ledger::refused(fault),
+        }
+    })?;
     show(context, &issued.files, options.profile);
     tell(context, &issued, visits && options.profile != Profile::Public);
     Ok(Exit::Done)
+}
+
+/// A list on record, as the command line or a night asks for it.
+pub(super) struct Order<'a> {
+    pub(super) addressee: Addressee,
+    /// None: the addressee.
+    pub(super) recipient: Option<String>,
+    /// Its last day.
+    pub(super) expires: String,
+    pub(super) run: Option<RunFolder>,
+    /// Out of which the control sample is drawn.
+    pub(super) store: Option<&'a Store>,
+    pub(super) controls: Option<usize>,
+    pub(super) only_new: bool,
+    pub(super) occasion: Option<String>,
+}
+
+/// An area by its code, or a person.
+pub(super) fn addressee(text: &str) -> Addressee {
+    match text.trim() {
+        code if code.len() >= 2 && code.bytes().all(|b| b.is_ascii_digit()) => {
+            Addressee::Area(code.to_owned())
+        }
+        name => Addressee::Person(name.to_owned()),
+    }
+}
+
+/// Writes a list into `out` and into the ledger.
+pub(super) fn hand_out(
+    book: &mut Book,
+    desk: &Desk,
+    order: Order<'_>,
+    out: &Path,
+    options: &ExportOptions,
+    catalogue: &Catalogue<'_>,
+) -> Result<Issued, Diagnostic> {
+    let Order { addressee, recipient, expires, run, store, controls, only_new, occasion } = order;
+    let recipient = recipient.unwrap_or_else(|| match &addressee {
+        Addressee::Everything => desk.by().who.to_owned(),
+        Addressee::Area(name) | Addressee::Person(name) => name.clone(),
+    });
+    let payees = store.map(|store| -> Payees<'_> { Box::new(payees(store)) });
+    let policy = &desk.policy;
+    let dispatch =
+        Dispatch { addressee, recipient, expires, run, policy, payees, controls, only_new, occasion };
+    mingcha_ledger::issue(book, dispatch, out, options, catalogue, desk.by())
 }
 
 fn payees(store: &Store) -> impl Iterator<Item = Result<Payee, Diagnostic>> + '_ {
@@ -120,14 +154,15 @@ fn payees(store: &Store) -> impl Iterator<Item = Result<Payee, Diagnostic>> + '_
     })
 }
 
+/// The last day of a list that leaves now and is valid for so many days.
+pub(super) fn last_day(desk: &Desk, days: Option<u64>) -> String {
+    let today = NaiveDate::parse_from_str(desk.by().day(), "%Y-%m-%d").unwrap_or_default();
+    today.checked_add_days(Days::new(days.unwrap_or(VALID_DAYS))).unwrap_or(today).to_string()
+}
+
 fn expires(args: &Export, desk: &Desk) -> Result<String, Failure> {
-    let by = desk.by();
-    let today = NaiveDate::parse_from_str(by.day(), "%Y-%m-%d").unwrap_or_default();
-    let last = match &args.expires {
-        None => return Ok(today.checked_add_days(Days::new(VALID_DAYS)).unwrap_or(today).to_string()),
-        Some(day) => day.clone(),
-    };
-    if last.as_str() >= by.day() {
+    let Some(last) = args.expires.clone() else { return Ok(last_day(desk, None)) };
+    if last.as_str() >= desk.by().day() {
         return Ok(last);
     }
     Err(Failure::usage(

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use mingcha_ledger::Profile;
 use mingcha_rules::diagnostic::Diagnostic;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -30,6 +31,21 @@ pub(crate) struct Breaker {
     pub(crate) change_percent: Option<u64>,
     /// Changes by fewer findings than this are none.
     pub(crate) change_least: Option<u64>,
+}
+
+/// Somebody who gets a list on record every night that has something new for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Receiver {
+    /// Code of an area, or name of the person to whom leads are assigned.
+    pub(crate) whose: String,
+    /// Who receives it, where that is another.
+    pub(crate) recipient: Option<String>,
+    /// What they may see: `investigator` or `supervisor`.
+    pub(crate) profile: Option<Profile>,
+    /// Days for which the list is valid.
+    pub(crate) days: Option<u64>,
+    /// Persons of the control sample.
+    pub(crate) controls: Option<usize>,
 }
 
 /// How a message is worded and carried.
@@ -74,22 +90,26 @@ pub(crate) struct NightSettings {
     pub(crate) expected: Vec<Expected>,
     /// `[breaker.RULE]`; `all` is for every rule.
     pub(crate) breakers: BTreeMap<String, Breaker>,
+    /// `[[list]]`.
+    pub(crate) receivers: Vec<Receiver>,
     /// `[[notify]]`.
     pub(crate) listeners: Vec<Listener>,
 }
 
 const EXPECT_KEYS: &[&str] = &["path", "required"];
 const BREAKER_KEYS: &[&str] = &["rows", "per_mille", "change_percent", "change_least"];
+const LIST_KEYS: &[&str] = &["for", "recipient", "profile", "days", "controls"];
 const NOTIFY_KEYS: &[&str] = &["kind", "url", "token", "secret", "user", "from", "to", "on"];
 
 /// The groups that are read here.
-pub(super) const GROUPS: &[&str] = &["expect", "breaker", "notify"];
+pub(super) const GROUPS: &[&str] = &["expect", "breaker", "list", "notify"];
 
 impl Reader<'_> {
     /// One of [`GROUPS`].
     pub(super) fn night(&mut self, group: &str, value: &Spanned<DeValue<'_>>) {
         match (group, value.get_ref()) {
             ("expect", DeValue::Array(entries)) => entries.iter().for_each(|entry| self.expect(entry)),
+            ("list", DeValue::Array(entries)) => entries.iter().for_each(|entry| self.receiver(entry)),
             ("notify", DeValue::Array(entries)) => entries.iter().for_each(|entry| self.listener(entry)),
             ("breaker", DeValue::Table(rules)) => self.breakers(rules),
             (group, _) => {
@@ -154,6 +174,41 @@ impl Reader<'_> {
             }
             self.config.night.breakers.insert(rule.get_ref().to_string(), breaker);
         }
+    }
+
+    fn receiver(&mut self, entry: &Spanned<DeValue<'_>>) {
+        let mut receiver = Receiver::default();
+        for (name, value) in entry.get_ref().as_table().into_iter().flatten() {
+            let text = plain_text(value.get_ref()).filter(|text| !text.trim().is_empty());
+            let number =
+                text.as_ref().and_then(|text| text.parse::<u64>().ok()).filter(|n| (1..=1000).contains(n));
+            match (name.get_ref().as_ref(), text, number) {
+                ("for", Some(text), _) => receiver.whose = text,
+                ("recipient", Some(text), _) => receiver.recipient = Some(text),
+                ("profile", Some(word), _) => {
+                    receiver.profile = Profile::parse(&word).filter(|profile| *profile != Profile::Public);
+                    if receiver.profile.is_none() {
+                        self.wrong(value, " investigator 或 supervisor", "investigator or supervisor");
+                    }
+                }
+                ("days", _, Some(days)) => receiver.days = Some(days),
+                ("controls", _, Some(n)) => receiver.controls = usize::try_from(n).ok(),
+                ("days" | "controls", ..) => {
+                    self.wrong(value, " 1 到 1000 的整数", "a whole number from 1 to 1000")
+                }
+                (word, None, _) if LIST_KEYS.contains(&word) => self.wrong(value, "文字", "text"),
+                _ => self.unknown(name, LIST_KEYS),
+            }
+        }
+        if receiver.whose.is_empty() {
+            self.wrong(
+                entry,
+                "：`[[list]]` 中写明 `for`（区划代码或承办人）",
+                "`for` in `[[list]]`: the code of an area, or a person",
+            );
+            return;
+        }
+        self.config.night.receivers.push(receiver);
     }
 
     fn listener(&mut self, entry: &Spanned<DeValue<'_>>) {

@@ -110,7 +110,7 @@ pub(super) const LISTS: &str = "instr(key, '/') = 0";
 
 impl Book {
     pub(crate) fn keys(&self) -> Result<Keys, Diagnostic> {
-        Ok(Keys(self.secret()?))
+        Ok(Keys::new(self.secret()?))
     }
 
     /// The ledger's name: says which ledger a workbook belongs to, and nothing else.
@@ -186,6 +186,19 @@ impl Book {
             let mut statement = self.conn.prepare("SELECT DISTINCT subject FROM leads")?;
             let rows = statement.query_map([], |row| row.get(0))?;
             rows.collect()
+        };
+        read().map_err(|e| broken(&self.path, e))
+    }
+
+    /// How many of these ids the ledger does not know.
+    pub(crate) fn lacking(&self, ids: &BTreeSet<String>) -> Result<usize, Diagnostic> {
+        let read = || -> rusqlite::Result<usize> {
+            let mut statement = self.conn.prepare("SELECT 1 FROM leads WHERE key = ?1")?;
+            let mut lacking = 0;
+            for id in ids {
+                lacking += usize::from(!statement.exists([id])?);
+            }
+            Ok(lacking)
         };
         read().map_err(|e| broken(&self.path, e))
     }

@@ -1,7 +1,7 @@
 //! Whether a ledger is what was written to it: the seal (every byte), the database's own check, the layout, the chain
 //! event by event, and the registers derived anew from the events. Every fault names what is wrong.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use mingcha_rules::Diagnostic;
@@ -194,7 +194,6 @@ impl Chain {
         let mut statement = conn.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         let (mut next, mut last) = (1, NOTHING.to_vec());
-        let mut hashes: HashMap<Vec<u8>, i64> = HashMap::from([(last.clone(), 0)]);
         while let Some(row) = rows.next().map_err(failed)? {
             let event = Stored::read(row).map_err(failed)?;
             let (salt, body): (Option<Vec<u8>>, Option<String>) =
@@ -206,10 +205,9 @@ impl Chain {
             if event.expected().as_slice() != event.hash {
                 chain.faults.push(changed(path, &event));
             } else if event.prev != last && event.seq == next {
-                chain.faults.push(moved(path, &event, hashes.get(&event.prev).copied()));
+                chain.faults.push(follows_another(path, &event));
             }
             chain.content(path, &event, salt.as_deref(), body.as_deref(), certificate);
-            hashes.insert(event.hash.clone(), event.seq);
             (next, last) = (event.seq + 1, event.hash);
         }
         let orphans = "SELECT seq FROM contents WHERE seq NOT IN (SELECT seq FROM events) UNION SELECT seq FROM purged WHERE seq NOT IN (SELECT seq FROM events) ORDER BY 1 LIMIT 20";
@@ -329,21 +327,14 @@ fn cut(path: &Path, sealed: i64, last: i64) -> Diagnostic {
     fault(path, "MC846", zh, en)
 }
 
-fn moved(path: &Path, e: &Stored, follows: Option<i64>) -> Diagnostic {
-    let (zh, en) = match follows {
-        Some(seq) => (
-            format!("第 {} 号事件（{}）被移动：它原本接在第 {seq} 号之后", e.seq, e.what),
-            format!("event {} ({}) was moved: it was written after event {seq}", e.seq, e.what),
-        ),
-        None => (
-            format!("第 {} 号事件（{}）接不上前一号：有事件被移动、替换或删除", e.seq, e.what),
-            format!(
-                "event {} ({}) does not follow the one before: an event was moved, replaced or removed here",
-                e.seq, e.what
-            ),
-        ),
-    };
-    fault(path, "MC847", zh, en)
+fn follows_another(path: &Path, e: &Stored) -> Diagnostic {
+    let (seq, what) = (e.seq, &e.what);
+    fault(
+        path,
+        "MC847",
+        format!("第 {seq} 号事件（{what}）接不上前一号：前面有事件被替换"),
+        format!("event {seq} ({what}) does not follow the one before: that one was replaced"),
+    )
 }
 
 fn content_gone(path: &Path, e: &Stored) -> Diagnostic {

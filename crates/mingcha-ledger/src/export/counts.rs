@@ -1,12 +1,14 @@
 //! The public view: how many findings per rule, severity and county, and nothing below that. Small cells are
 //! withheld, and no totals are printed from which a withheld cell could be taken by subtraction.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use mingcha_rules::{Diagnostic, Finding, Severity};
+use mingcha_rules::{Diagnostic, Severity};
 
 use super::Job;
 use super::list::{Cell, Column, Show, Sum, Table};
+use super::sheaf::Sheaf;
 use crate::words::{self, say};
 
 /// Cells with fewer findings show `<3` and no money.
@@ -24,20 +26,20 @@ pub(super) struct Count {
 }
 
 /// All cells that are not empty, by rule, severity (gravest first) and county.
-pub(super) fn cells(findings: &[Finding]) -> Result<Vec<Count>, Diagnostic> {
-    let mut sums: BTreeMap<(&str, std::cmp::Reverse<Severity>, String), Sum> = BTreeMap::new();
-    for finding in findings {
+pub(super) fn cells(sheaf: &Sheaf) -> Result<Vec<Count>, Diagnostic> {
+    let mut sums: BTreeMap<(String, Reverse<Severity>, String), Sum> = BTreeMap::new();
+    for finding in sheaf.heads() {
+        let finding = finding?;
         let county = finding.area_code.as_deref().unwrap_or("").trim().chars().take(6).collect();
-        let key = (finding.rule_id.as_str(), std::cmp::Reverse(finding.severity), county);
-        sums.entry(key).or_default().add(finding)?;
+        let sum = sums.entry((finding.rule_id.clone(), Reverse(finding.severity), county)).or_default();
+        sum.add(&finding)?;
     }
-    let cell =
-        |((rule_id, severity, county), sum): ((&str, std::cmp::Reverse<Severity>, String), Sum)| Count {
-            rule_id: rule_id.to_owned(),
-            severity: severity.0,
-            county,
-            sum: (sum.findings >= LEAST).then_some((sum.findings, sum.fen)),
-        };
+    let cell = |((rule_id, severity, county), sum): ((String, Reverse<Severity>, String), Sum)| Count {
+        rule_id,
+        severity: severity.0,
+        county,
+        sum: (sum.findings >= LEAST).then_some((sum.findings, sum.fen)),
+    };
     Ok(sums.into_iter().map(cell).collect())
 }
 
@@ -68,7 +70,7 @@ pub(super) fn table<'t>(job: &'t Job<'_>, cells: &'t [Count]) -> Table<'t> {
             money,
         ]
     });
-    Table { columns, rows: Box::new(rows) }
+    Table::new(columns, rows)
 }
 
 /// How each rule ended, without figures: a rule that was not evaluated must not look clean.
@@ -90,5 +92,5 @@ pub(super) fn outcomes<'t>(job: &'t Job<'_>) -> Table<'t> {
             outcome.reason.as_ref().map_or(Cell::Blank, |r| Cell::Text(r.get(lang).to_owned())),
         ]
     });
-    Table { columns, rows: Box::new(rows) }
+    Table::new(columns, rows)
 }

@@ -40,7 +40,7 @@ pub(super) fn write(job: &Job<'_>, table: Table<'_>, path: &Path) -> Result<(), 
     };
     record(0, titles.iter().cloned().map(Cell::Text).collect())?;
     for (row, cells) in (1..).zip(table.rows) {
-        record(row, cells)?;
+        record(row, cells?)?;
     }
     writer.flush().map_err(failed)
 }

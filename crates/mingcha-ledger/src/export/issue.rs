@@ -4,6 +4,7 @@
 //!
 //! Knows no extract: whoever can look into one hands over the payees.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,10 @@ use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Diagnostic, Finding, Severity};
 use serde::Serialize;
 
+use super::sheaf::{Eye, Sheaf};
 use super::visits::{Cancelled, Person};
 use super::{Catalogue, ExportOptions, Exported, Format, Job, Staging, xlsx};
-use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample};
+use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample, Stage};
 use crate::mask::{Masker, Profile};
 use crate::run::RunFolder;
 
@@ -58,6 +60,12 @@ pub struct Dispatch<'a> {
     pub payees: Option<Payees<'a>>,
     /// How many are drawn; none: one for ten persons of the list, and at least one.
     pub controls: Option<usize>,
+    /// Whether leads stay away that the recipient holds already: a list that is valid has them, and neither the data nor
+    /// anybody has said anything new of them since.
+    pub only_new: bool,
+    /// What the list is made for, such as a night. Where the recipient's list for it is on record already, that one is
+    /// written once more, as it was recorded: whoever made it may have died before its files were in their place.
+    pub occasion: Option<String>,
 }
 
 /// What left.
@@ -105,12 +113,13 @@ pub(super) enum Scope {
 /// Writes a list on record into the folder `out`: everything of it, the record included, or nothing.
 ///
 /// # Errors
-/// `MC855` where there is nothing to hand out or the run is not in the ledger, `MC891` where a list for somebody is to
+/// `MC855` where there is nothing to hand out or the run is not in the ledger, `MC894` where the recipient holds all of it
+/// already, `MC891` where a list for somebody is to
 /// be counts only, `MC892` where no run is left that says what the leads stand on, and as [`super::export`] and
 /// [`Book::hand_out`].
 pub fn issue(
     book: &mut Book,
-    dispatch: Dispatch<'_>,
+    mut dispatch: Dispatch<'_>,
     out: &Path,
     options: &ExportOptions,
     catalogue: &Catalogue<'_>,
@@ -119,68 +128,48 @@ pub fn issue(
     if options.profile == Profile::Public && dispatch.addressee != Addressee::Everything {
         return Err(counts_for_nobody());
     }
-    let number = book.next_number()?;
     let keys = book.keys()?;
-    let runs = Runs::new(book, dispatch.run)?;
-    let Chosen { findings, bare } = chosen(book, &runs, &dispatch.addressee, dispatch.policy, by)?;
+    let runs = Runs::new(book, dispatch.run.take())?;
+    let Load { mut handout, sheaf, gone, on_record } = load(book, &runs, &dispatch, options, by)?;
+    let (leads, flagged) = contents(&sheaf, &keys)?;
     let options = ExportOptions { recipient: Some(dispatch.recipient.clone()), ..options.clone() };
-    let mut job = Job::new(runs.newest()?, &options, catalogue)?;
-    job.export_id.clone_from(&number);
+    let mut job = Job::new(&runs.newest, &options, catalogue)?;
+    job.export_id.clone_from(&handout.id);
     job.scope = match &dispatch.addressee {
         Addressee::Everything => Scope::Whole,
         Addressee::Area(code) => Scope::Area(code.clone()),
         Addressee::Person(name) => Scope::Person(name.clone()),
     };
-    job.issued = Some(Mark {
-        number: &number,
-        at: by.at,
-        expires: &dispatch.expires,
-        ledger: book.name()?,
-        keys: book.keys()?,
-    });
-    let mut handout = Handout {
-        id: number.clone(),
-        recipient: dispatch.recipient.clone(),
-        at: by.at.to_owned(),
-        expires: dispatch.expires.clone(),
-        profile: options.profile.as_str().to_owned(),
-        ..Handout::default()
-    };
+    let (number, at, expires) = (handout.id.clone(), handout.at.clone(), handout.expires.clone());
+    let (ledger, own) = (book.name()?, book.keys()?);
+    job.issued = Some(Mark { number: &number, at: &at, expires: &expires, ledger, keys: own });
     let mut issued = Issued {
         number: number.clone(),
         recipient: dispatch.recipient.clone(),
-        expires: dispatch.expires.clone(),
+        expires: expires.clone(),
         files: Vec::new(),
         leads: 0,
-        bare,
+        bare: sheaf.bare(),
         cancelled: 0,
         untold: 0,
         persons: 0,
         controls: None,
     };
-    let gone = cancelled(book, &issued.recipient, &findings)?;
-    // A list without leads may still have something to cancel; with neither there is nothing to say.
-    if findings.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
-        return Err(nobody_there(&dispatch.addressee));
-    }
     let mut staging = Staging::create(out, options.replace)?;
     if options.profile == Profile::Public {
-        job.write_counts(&findings, &mut staging)?;
+        job.write_counts(&sheaf, &mut staging)?;
     } else {
-        let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: &keys };
-        handout.leads = findings.iter().map(|f| f.finding_id.clone()).collect();
+        let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: Some(&keys) };
+        handout.leads = leads;
         let mut gone = gone;
         if !matches!(options.format, Format::Xlsx | Format::Csv) {
             issued.untold = gone.len() as u64;
             gone.clear();
         }
         handout.cancels = gone.iter().map(|(lead, _)| lead.finding_id.clone()).collect();
-        let told: Vec<Cancelled> =
-            gone.iter().map(|(lead, handouts)| eye.cancelled(lead, handouts)).collect();
-        let shown: Vec<Finding> = findings.iter().map(|finding| eye.finding(finding)).collect();
-        job.write_lists(&shown, &told, &mut staging)?;
+        let told: Vec<Cancelled> = gone.iter().map(|(lead, handouts)| told(&eye, lead, handouts)).collect();
+        job.write_lists(&sheaf, &eye, &told, &mut staging)?;
         if options.format == Format::Xlsx && dispatch.addressee != Addressee::Everything {
-            let flagged = persons(&findings, &keys);
             issued.persons = flagged.len() as u64;
             let areas = match &dispatch.addressee {
                 Addressee::Area(code) => BTreeSet::from([code.clone()]),
@@ -190,11 +179,18 @@ pub fn issue(
                     .filter(|area| !area.is_empty())
                     .collect(),
             };
-            let drawn = match dispatch.payees {
-                None => None,
-                Some(payees) => {
-                    let wanted = dispatch.controls.unwrap_or_else(|| flagged.len().div_ceil(10)).max(1);
-                    Some(draw(payees, &areas, &book.subjects()?, &keys, &number, wanted)?)
+            let drawn = match (dispatch.payees, on_record) {
+                (None, _) => None,
+                (Some(_), true) if handout.sample.is_none() => None,
+                (Some(payees), on_record) => {
+                    let wanted = match handout.sample.as_ref().filter(|_| on_record) {
+                        Some(sample) => Wanted::Again(sample),
+                        None => {
+                            let tenth = flagged.len().div_ceil(10);
+                            Wanted::Lot(&number, dispatch.controls.unwrap_or(tenth).max(1))
+                        }
+                    };
+                    Some(draw(payees, &areas, &book.subjects()?, &keys, wanted)?)
                 }
             };
             let mut all: Vec<(String, Person)> = flagged.into_iter().collect();
@@ -207,7 +203,7 @@ pub fn issue(
             all.sort_by(|(a, p), (b, q)| {
                 (&p.area_code, keys.place(&number, a)).cmp(&(&q.area_code, keys.place(&number, b)))
             });
-            let sheet: Vec<Person> = all.into_iter().map(|(_, person)| eye.person(person)).collect();
+            let sheet: Vec<Person> = all.into_iter().map(|(_, person)| shown(&eye, person)).collect();
             if !sheet.is_empty() {
                 let area = areas.first().filter(|_| matches!(dispatch.addressee, Addressee::Area(_)));
                 let done = |path: PathBuf| Exported { path, rows: sheet.len() as u64, area: area.cloned() };
@@ -219,85 +215,172 @@ pub fn issue(
     issued.leads = handout.leads.len() as u64;
     issued.cancelled = handout.cancels.len() as u64;
     // First on record, then into the world: what nobody knows of must not be out there.
-    book.hand_out(&handout, by)?;
+    if !on_record {
+        book.hand_out(&handout, by)?;
+    }
     issued.files = staging.publish()?;
     Ok(issued)
 }
 
+/// What a list holds, before anybody has written it.
+struct Load {
+    /// Without its leads, where it is new.
+    handout: Handout,
+    sheaf: Sheaf,
+    /// What its reader is told to let go, with the lists by which it came.
+    gone: Vec<(Lead, Vec<String>)>,
+    /// Whether the ledger has it already.
+    on_record: bool,
+}
+
+fn load(
+    book: &Book,
+    runs: &Runs,
+    dispatch: &Dispatch<'_>,
+    options: &ExportOptions,
+    by: By<'_>,
+) -> Result<Load, Diagnostic> {
+    let whose = match &dispatch.addressee {
+        Addressee::Everything => "",
+        Addressee::Area(whose) | Addressee::Person(whose) => whose,
+    };
+    let handouts = book.handouts()?;
+    let occasion = dispatch.occasion.clone().unwrap_or_default();
+    let is_same = |h: &&Handout| {
+        !occasion.is_empty()
+            && (&h.occasion, &h.recipient, h.whose.as_str()) == (&occasion, &dispatch.recipient, whose)
+    };
+    if let Some(handout) = handouts.iter().find(is_same) {
+        let sheaf = Sheaf::of(&book.leads_of(&handout.leads)?, runs.each())?;
+        let came_by = |lead: &Lead| {
+            let theirs = handouts.iter().filter(|h| h.recipient == handout.recipient && h.id != handout.id);
+            theirs.filter(|h| h.leads.contains(&lead.finding_id)).map(|h| h.id.clone()).collect()
+        };
+        let gone = book.leads_of(&handout.cancels)?.into_values().map(|lead| (came_by(&lead), lead));
+        let gone = in_order(gone.map(|(handouts, lead)| (lead, handouts)).collect());
+        return Ok(Load { handout: handout.clone(), sheaf, gone, on_record: true });
+    }
+    let mut held = BTreeMap::new();
+    if dispatch.only_new {
+        let valid =
+            handouts.iter().filter(|h| h.recipient == dispatch.recipient && h.expires.as_str() >= by.day());
+        for handout in valid {
+            held.extend(handout.leads.iter().map(|lead| (lead.clone(), handout)));
+        }
+    }
+    let sheaf = chosen(book, runs, dispatch, options, &held, by)?;
+    let listed: BTreeSet<String> =
+        sheaf.heads().map(|f| Ok(f?.finding_id)).collect::<Result<_, Diagnostic>>()?;
+    let gone = cancelled(book, &dispatch.recipient, &listed)?;
+    // A list without leads may still have something to cancel; with neither there is nothing to say.
+    if listed.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
+        return Err(if held.is_empty() {
+            nobody_there(&dispatch.addressee)
+        } else {
+            nothing_new(&dispatch.recipient)
+        });
+    }
+    let handout = Handout {
+        id: book.next_number()?,
+        recipient: dispatch.recipient.clone(),
+        at: by.at.to_owned(),
+        expires: dispatch.expires.clone(),
+        profile: options.profile.as_str().to_owned(),
+        whose: whose.to_owned(),
+        nights: book.nights()?.len() as u64,
+        occasion,
+        ..Handout::default()
+    };
+    Ok(Load { handout, sheaf, gone, on_record: false })
+}
+
 /// Run folders that may hold the evidence, newest first.
-struct Runs(Vec<RunFolder>);
+struct Runs {
+    newest: RunFolder,
+    /// Opened when they are asked: each is read through for that.
+    older: Vec<PathBuf>,
+}
 
 impl Runs {
     fn new(book: &Book, given: Option<RunFolder>) -> Result<Self, Diagnostic> {
-        if let Some(run) = given {
-            return Ok(Self(vec![run]));
+        if let Some(newest) = given {
+            return Ok(Self { newest, older: Vec::new() });
         }
         let home = book.path().parent().unwrap_or(Path::new(""));
         let nights = book.nights()?;
         // A run that was cleared away is no fault: then an older one is asked, and in the end the ledger itself.
-        Ok(Self(nights.iter().rev().filter_map(|n| RunFolder::open(&home.join(&n.folder)).ok()).collect()))
+        let mut folders = nights.iter().rev().map(|night| home.join(&night.folder));
+        let newest = folders.find_map(|folder| RunFolder::open(&folder).ok()).ok_or_else(no_run)?;
+        Ok(Self { newest, older: folders.collect() })
     }
 
-    fn newest(&self) -> Result<&RunFolder, Diagnostic> {
-        self.0.first().ok_or_else(|| {
-            Diagnostic::error(
-                "MC892",
-                "导出需要一次运行的结果，但台账所记的运行文件夹都已不在原处",
-                "an export needs the folder of a run, but none of those that the ledger knows is there any more",
-            )
-            .with_help("用 `--run` 指出一个", "name one with `--run`")
-        })
+    fn each(&self) -> impl Iterator<Item = Cow<'_, RunFolder>> {
+        let older = self.older.iter().filter_map(|folder| RunFolder::open(folder).ok()).map(Cow::Owned);
+        std::iter::once(Cow::Borrowed(&self.newest)).chain(older)
     }
 }
 
-struct Chosen {
-    findings: Vec<Finding>,
-    bare: u64,
+fn no_run() -> Diagnostic {
+    Diagnostic::error(
+        "MC892",
+        "导出需要一次运行的结果，但台账所记的运行文件夹都已不在原处",
+        "an export needs the folder of a run, but none of those that the ledger knows is there any more",
+    )
+    .with_help("用 `--run` 指出一个", "name one with `--run`")
 }
 
+/// What is to leave. `held`: what the recipient holds already, by the list that brought it last.
 fn chosen(
     book: &Book,
     runs: &Runs,
-    addressee: &Addressee,
-    policy: &Policy,
+    dispatch: &Dispatch<'_>,
+    options: &ExportOptions,
+    held: &BTreeMap<String, &Handout>,
     by: By<'_>,
-) -> Result<Chosen, Diagnostic> {
+) -> Result<Sheaf, Diagnostic> {
     let open = Filter { open: true, ..Filter::default() };
-    let filter = match addressee {
+    let filter = match &dispatch.addressee {
         Addressee::Everything => {
-            let findings = runs.newest()?.findings()?;
-            let leads = book.leads_of(&findings.iter().map(|f| f.finding_id.clone()).collect())?;
-            let unknown = findings.iter().filter(|f| !leads.contains_key(&f.finding_id)).count();
-            return if unknown > 0 { Err(not_in_ledger(unknown)) } else { Ok(Chosen { findings, bare: 0 }) };
+            let sheaf = Sheaf::whole(&runs.newest, &options.held_back)?;
+            let ids =
+                sheaf.heads().map(|f| Ok(f?.finding_id)).collect::<Result<BTreeSet<_>, Diagnostic>>()?;
+            let unknown = book.lacking(&ids)?;
+            return if unknown > 0 { Err(not_in_ledger(unknown)) } else { Ok(sheaf) };
         }
         Addressee::Area(code) => Filter { area: Some(code.clone()), ..open },
         Addressee::Person(name) => Filter { assignee: Some(name.clone()), ..open },
     };
+    let nights: BTreeMap<String, u64> =
+        book.nights()?.into_iter().map(|night| (night.night, night.number)).collect();
+    let is_held = |lead: &Lead| {
+        held.get(&lead.finding_id).is_some_and(|list| {
+            let changed = nights.get(&lead.marked_in).is_some_and(|number| *number > list.nights);
+            let opened_anew = lead.stage == Stage::New && lead.stage_since > list.at;
+            !changed && !opened_anew
+        })
+    };
     // What the data do not show any more is no reason to visit anybody; its holder is told that it is cancelled.
-    let listed = book.leads(&filter, policy, by.day())?;
+    let listed = book.leads(&filter, dispatch.policy, by.day())?;
     let leads: BTreeMap<String, Lead> = listed
         .into_iter()
         .map(|listed| listed.lead)
         .filter(|lead| lead.presence == Presence::Live)
+        .filter(|lead| !options.held_back.contains(&lead.rule_id) && !is_held(lead))
         .map(|lead| (lead.finding_id.clone(), lead))
         .collect();
-    let mut wanted: BTreeSet<String> = leads.keys().cloned().collect();
-    let mut findings = Vec::new();
-    for run in &runs.0 {
-        if wanted.is_empty() {
-            break;
-        }
-        findings.extend(run.findings()?.into_iter().filter(|f| wanted.remove(&f.finding_id)));
-    }
-    let bare = wanted.len() as u64;
-    findings.extend(wanted.iter().filter_map(|id| leads.get(id)).map(Lead::without_rows));
-    Ok(Chosen { findings, bare })
+    Sheaf::of(&leads, runs.each())
 }
 
-/// The persons among the subjects, once each.
-fn persons(findings: &[Finding], keys: &Keys) -> BTreeMap<String, Person> {
+/// The leads, and the persons among their subjects, once each.
+fn contents(sheaf: &Sheaf, keys: &Keys) -> Result<(BTreeSet<String>, BTreeMap<String, Person>), Diagnostic> {
+    let mut leads = BTreeSet::new();
     let mut persons: BTreeMap<String, Person> = BTreeMap::new();
-    for finding in findings.iter().filter(|f| f.subject_type == SubjectType::Person) {
+    for finding in sheaf.heads() {
+        let finding = finding?;
+        leads.insert(finding.finding_id);
+        if finding.subject_type != SubjectType::Person {
+            continue;
+        }
         let person = persons.entry(finding.subject_id.clone()).or_insert_with(|| Person {
             key: keys.person(&finding.subject_id),
             name: String::new(),
@@ -305,25 +388,31 @@ fn persons(findings: &[Finding], keys: &Keys) -> BTreeMap<String, Person> {
             area_code: String::new(),
         });
         // One rule may know the name, another the place.
-        if let Some(name) = finding.subject_name.as_ref().filter(|_| person.name.is_empty()) {
-            person.name.clone_from(name);
+        if let Some(name) = finding.subject_name.filter(|_| person.name.is_empty()) {
+            person.name = name;
         }
-        if let Some(area) = finding.area_code.as_ref().filter(|area| area.len() > person.area_code.len()) {
-            person.area_code.clone_from(area);
+        if let Some(area) = finding.area_code.filter(|area| area.len() > person.area_code.len()) {
+            person.area_code = area;
         }
     }
-    persons
+    Ok((leads, persons))
 }
 
-/// Draws `wanted` persons without a lead. Whoever has the ledger draws the same again; the order of the payees does not
-/// matter.
+/// Who is drawn.
+enum Wanted<'w> {
+    /// So many, by the lot of this number.
+    Lot(&'w str, usize),
+    /// Those who were drawn before.
+    Again(&'w Sample),
+}
+
+/// Draws persons without a lead. Whoever has the ledger draws the same again; the order of the payees does not matter.
 fn draw(
     payees: Payees<'_>,
     areas: &BTreeSet<String>,
     known: &BTreeSet<String>,
     keys: &Keys,
-    number: &str,
-    wanted: usize,
+    wanted: Wanted<'_>,
 ) -> Result<(Sample, Vec<(String, Person)>), Diagnostic> {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut drawn: BTreeMap<String, Payee> = BTreeMap::new();
@@ -333,9 +422,19 @@ fn draw(
         if !there || known.contains(&payee.id_number) || !seen.insert(payee.id_number.clone()) {
             continue;
         }
-        drawn.insert(keys.rank(number, &payee.id_number), payee);
-        if drawn.len() > wanted {
-            drawn.pop_last();
+        match &wanted {
+            Wanted::Lot(number, most) => {
+                drawn.insert(keys.rank(number, &payee.id_number), payee);
+                if drawn.len() > *most {
+                    drawn.pop_last();
+                }
+            }
+            Wanted::Again(sample) => {
+                let key = keys.person(&payee.id_number);
+                if sample.drawn.contains_key(&key) {
+                    drawn.insert(key, payee);
+                }
+            }
         }
     }
     let mut sample = Sample { population: seen.len() as u64, drawn: BTreeMap::new() };
@@ -354,57 +453,45 @@ fn draw(
 fn cancelled(
     book: &Book,
     recipient: &str,
-    findings: &[Finding],
+    listed: &BTreeSet<String>,
 ) -> Result<Vec<(Lead, Vec<String>)>, Diagnostic> {
-    let listed: BTreeSet<&String> = findings.iter().map(|finding| &finding.finding_id).collect();
     let mut gone = book.cancellations()?;
     gone.retain(|c| c.recipient == recipient && !listed.contains(&c.finding_id));
     let leads = book.leads_of(&gone.iter().map(|c| c.finding_id.clone()).collect())?;
-    let mut out: Vec<(Lead, Vec<String>)> =
-        gone.into_iter().filter_map(|c| Some((leads.get(&c.finding_id)?.clone(), c.handouts))).collect();
-    out.sort_by(|(a, _), (b, _)| {
+    Ok(in_order(
+        gone.into_iter().filter_map(|c| Some((leads.get(&c.finding_id)?.clone(), c.handouts))).collect(),
+    ))
+}
+
+/// Gravest first.
+fn in_order(mut gone: Vec<(Lead, Vec<String>)>) -> Vec<(Lead, Vec<String>)> {
+    gone.sort_by(|(a, _), (b, _)| {
         (b.severity, &a.rule_id, &a.finding_id).cmp(&(a.severity, &b.rule_id, &b.finding_id))
     });
-    Ok(out)
+    gone
 }
 
-/// What the reader may see, under names that only the ledger can search back where it is masked.
-struct Eye<'a> {
-    masker: Masker,
-    keys: &'a Keys,
+fn told(eye: &Eye<'_>, lead: &Lead, handouts: &[String]) -> Cancelled {
+    let seen = eye.finding(&lead.without_rows());
+    Cancelled {
+        finding_id: seen.finding_id,
+        handouts: handouts.join(", "),
+        name: seen.subject_name.unwrap_or_default(),
+        subject_id: seen.subject_id,
+        rule_id: seen.rule_id,
+        withdrawn: lead.presence == Presence::Withdrawn,
+    }
 }
 
-impl Eye<'_> {
-    fn finding(&self, finding: &Finding) -> Finding {
-        let mut seen = self.masker.finding(finding);
-        if !self.masker.shows_all() {
-            seen.finding_id = self.keys.alias(&finding.finding_id);
-        }
-        seen
-    }
-
-    fn cancelled(&self, lead: &Lead, handouts: &[String]) -> Cancelled {
-        let seen = self.finding(&lead.without_rows());
-        Cancelled {
-            finding_id: seen.finding_id,
-            handouts: handouts.join(", "),
-            name: seen.subject_name.unwrap_or_default(),
-            subject_id: seen.subject_id,
-            rule_id: seen.rule_id,
-            withdrawn: lead.presence == Presence::Withdrawn,
-        }
-    }
-
-    fn person(&self, person: Person) -> Person {
-        let as_finding = Finding {
-            subject_type: SubjectType::Person,
-            subject_id: person.id_number.clone(),
-            subject_name: Some(person.name.clone()),
-            ..nothing()
-        };
-        let seen = self.masker.finding(&as_finding);
-        Person { name: seen.subject_name.unwrap_or_default(), id_number: seen.subject_id, ..person }
-    }
+fn shown(eye: &Eye<'_>, person: Person) -> Person {
+    let as_finding = Finding {
+        subject_type: SubjectType::Person,
+        subject_id: person.id_number.clone(),
+        subject_name: Some(person.name.clone()),
+        ..nothing()
+    };
+    let seen = eye.finding(&as_finding);
+    Person { name: seen.subject_name.unwrap_or_default(), id_number: seen.subject_id, ..person }
 }
 
 fn nothing() -> Finding {
@@ -457,6 +544,15 @@ fn nobody_there(addressee: &Addressee) -> Diagnostic {
         "用 `mingcha findings list` 查看；先用 `mingcha findings assign` 分派",
         "`mingcha findings list` shows what there is; `mingcha findings assign` assigns",
     )
+}
+
+fn nothing_new(recipient: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC894",
+        format!("{recipient} 已持有全部待办线索，没有新的可发"),
+        format!("{recipient} holds all of the open leads already; there is nothing new to hand out"),
+    )
+    .with_help("要重发全部，去掉 `--new`", "leave `--new` out to hand all of them out once more")
 }
 
 fn not_in_ledger(n: usize) -> Diagnostic {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use mingcha_rules::{Diagnostic, EvidenceRow, Finding, Lang, OutcomeKind};
 
+use super::sheaf::Part;
 use super::{Job, SEVERITIES};
 use crate::record::add_fen;
 use crate::words::{self, CONCLUSIONS, HOLDERS, Label, STATES, WAYS, clip, say};
@@ -246,16 +247,21 @@ pub(crate) struct Column {
 /// A list.
 pub(super) struct Table<'t> {
     pub(super) columns: Vec<Column>,
-    pub(super) rows: Box<dyn Iterator<Item = Vec<Cell>> + 't>,
+    pub(super) rows: Box<dyn Iterator<Item = Result<Vec<Cell>, Diagnostic>> + Send + 't>,
 }
 
 impl<'t> Table<'t> {
+    pub(super) fn new(columns: Vec<Column>, rows: impl Iterator<Item = Vec<Cell>> + Send + 't) -> Self {
+        Self { columns, rows: Box::new(rows.map(Ok)) }
+    }
+
     /// The same with one more column, equal in every row.
     pub(super) fn with_column(mut self, title: &str, value: &'t str) -> Self {
         self.columns.push(Column { title: title.to_owned(), width: 20, show: Show::Hidden });
-        self.rows = Box::new(self.rows.map(move |mut row| {
+        self.rows = Box::new(self.rows.map(move |row| {
+            let mut row = row?;
             row.push(Cell::Text(value.to_owned()));
-            row
+            Ok(row)
         }));
         self
     }
@@ -267,9 +273,9 @@ pub(super) fn columns(lang: Lang, specs: &[Spec]) -> Vec<Column> {
 }
 
 /// The main list: one row per finding, the outcome columns at its end.
-pub(super) fn findings<'t>(job: &'t Job<'_>, findings: &'t [&'t Finding]) -> Table<'t> {
+pub(super) fn findings<'t>(job: &'t Job<'_>, part: &'t Part<'_>) -> Table<'t> {
     let columns = columns(job.lang(), Kind::Findings.columns());
-    let rows = findings.iter().enumerate().map(move |(i, finding)| finding_row(job, i as u64 + 1, finding));
+    let rows = (1..).zip(part.findings()).map(move |(number, f)| f.map(|f| finding_row(job, number, &f)));
     Table { columns, rows: Box::new(rows) }
 }
 
@@ -382,15 +388,16 @@ fn exclusions(job: &Job<'_>, finding: &Finding) -> String {
 }
 
 /// Every row of evidence, for and against, under the number of its finding.
-pub(super) fn evidence<'t>(job: &'t Job<'_>, findings: &'t [&'t Finding]) -> Table<'t> {
+pub(super) fn evidence<'t>(job: &'t Job<'_>, part: &'t Part<'_>) -> Table<'t> {
     let columns = columns(job.lang(), Kind::Evidence.columns());
-    let rows = findings.iter().enumerate().flat_map(move |(i, finding)| {
-        let number = i as u64 + 1;
-        let supporting =
-            finding.evidence.iter().map(move |row| evidence_row(job, number, finding, row, true));
-        supporting.chain(
-            finding.counter_evidence.iter().map(move |row| evidence_row(job, number, finding, row, false)),
-        )
+    let rows = (1..).zip(part.findings()).flat_map(move |(number, finding)| match finding {
+        Err(fault) => vec![Err(fault)],
+        Ok(f) => {
+            let supporting = f.evidence.iter().map(|row| (row, true));
+            let opposing = f.counter_evidence.iter().map(|row| (row, false));
+            let rows = supporting.chain(opposing);
+            rows.map(|(row, supports)| Ok(evidence_row(job, number, &f, row, supports))).collect()
+        }
     });
     Table { columns, rows: Box::new(rows) }
 }
@@ -439,7 +446,7 @@ impl Sum {
 }
 
 /// Counts and money per severity.
-pub(super) fn by_severity(job: &Job<'_>, findings: &[&Finding]) -> Result<Table<'static>, Diagnostic> {
+pub(super) fn by_severity(job: &Job<'_>, part: &Part<'_>) -> Result<Table<'static>, Diagnostic> {
     let lang = job.lang();
     let columns = columns(
         lang,
@@ -453,23 +460,19 @@ pub(super) fn by_severity(job: &Job<'_>, findings: &[&Finding]) -> Result<Table<
     let mut total = Sum::default();
     for level in SEVERITIES {
         let mut sum = Sum::default();
-        for finding in findings.iter().filter(|f| f.severity == level) {
+        for finding in part.heads().filter(|f| f.severity == level) {
             sum.add(finding)?;
             total.add(finding)?;
         }
         rows.push([vec![Cell::Text(words::severity(level, lang).to_owned())], sum.cells().to_vec()].concat());
     }
     rows.push([vec![Cell::Text(say(lang, "合计", "Total").to_owned())], total.cells().to_vec()].concat());
-    Ok(Table { columns, rows: Box::new(rows.into_iter()) })
+    Ok(Table::new(columns, rows.into_iter()))
 }
 
 /// Counts and money per rule and severity. For the whole run also the rules without findings, with the reason:
 /// "not evaluated" is not "nothing found".
-pub(super) fn by_rule(
-    job: &Job<'_>,
-    findings: &[&Finding],
-    whole: bool,
-) -> Result<Table<'static>, Diagnostic> {
+pub(super) fn by_rule(job: &Job<'_>, part: &Part<'_>, whole: bool) -> Result<Table<'static>, Diagnostic> {
     let lang = job.lang();
     let columns = columns(
         lang,
@@ -485,8 +488,7 @@ pub(super) fn by_rule(
     );
     let mut rows = Vec::new();
     for outcome in &job.outcomes {
-        let of_rule: Vec<&Finding> =
-            findings.iter().copied().filter(|f| f.rule_id == outcome.rule_id).collect();
+        let of_rule: Vec<&Finding> = part.heads().filter(|f| f.rule_id == outcome.rule_id).collect();
         let remark = outcome.reason.as_ref().map_or(Cell::Blank, |r| Cell::Text(r.get(lang).to_owned()));
         let head = vec![
             Cell::Text(outcome.rule_id.clone()),
@@ -511,11 +513,11 @@ pub(super) fn by_rule(
             rows.push([head, vec![Cell::Blank, none, Cell::Blank, remark]].concat());
         }
     }
-    Ok(Table { columns, rows: Box::new(rows.into_iter()) })
+    Ok(Table::new(columns, rows.into_iter()))
 }
 
 /// Counts and money per area.
-pub(super) fn by_area(job: &Job<'_>, findings: &[&Finding]) -> Result<Table<'static>, Diagnostic> {
+pub(super) fn by_area(job: &Job<'_>, part: &Part<'_>) -> Result<Table<'static>, Diagnostic> {
     let lang = job.lang();
     let columns = columns(
         lang,
@@ -526,12 +528,12 @@ pub(super) fn by_area(job: &Job<'_>, findings: &[&Finding]) -> Result<Table<'sta
         ],
     );
     let mut areas: BTreeMap<String, Sum> = BTreeMap::new();
-    for finding in findings {
+    for finding in part.heads() {
         areas.entry(job.area_of(finding)).or_default().add(finding)?;
     }
     let rows: Vec<Vec<Cell>> = areas
         .iter()
         .map(|(code, sum)| [vec![Cell::Text(job.area_label(code))], sum.cells().to_vec()].concat())
         .collect();
-    Ok(Table { columns, rows: Box::new(rows.into_iter()) })
+    Ok(Table::new(columns, rows.into_iter()))
 }

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::Job;
 use super::counts::{Count, LEAST};
+use super::sheaf::Part;
 use crate::fault;
 use crate::words::plain_yuan;
 
 /// Writes the findings.
-pub(super) fn write(job: &Job<'_>, findings: &[&Finding], path: &Path) -> Result<(), Diagnostic> {
+pub(super) fn write(job: &Job<'_>, part: &Part<'_>, path: &Path) -> Result<(), Diagnostic> {
     let object = |f: &Finding| {
         json!({
             "finding_id": f.finding_id,
@@ -39,7 +40,7 @@ pub(super) fn write(job: &Job<'_>, findings: &[&Finding], path: &Path) -> Result
             "run_id": job.manifest.run_id,
         })
     };
-    lines(path, findings.iter().map(|f| object(f)))
+    lines(path, part.findings().map(|finding| finding.map(|f| object(&f))))
 }
 
 /// Writes the public counts. A withheld cell has `findings` null and `fewer_than`.
@@ -58,14 +59,14 @@ pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Resul
             "run_id": job.manifest.run_id,
         })
     };
-    lines(path, cells.iter().map(object))
+    lines(path, cells.iter().map(|cell| Ok(object(cell))))
 }
 
-fn lines(path: &Path, objects: impl Iterator<Item = Value>) -> Result<(), Diagnostic> {
+fn lines(path: &Path, objects: impl Iterator<Item = Result<Value, Diagnostic>>) -> Result<(), Diagnostic> {
     let failed = |e: std::io::Error| fault::disk("MC811", ("写文件", "write the file"), path, &e);
     let mut file = BufWriter::new(File::create_new(path).map_err(failed)?);
     for object in objects {
-        writeln!(file, "{object}").map_err(failed)?;
+        writeln!(file, "{}", object?).map_err(failed)?;
     }
     file.flush().map_err(failed)
 }

@@ -9,21 +9,22 @@ use mingcha_rules::{Diagnostic, Finding};
 
 use super::Job;
 use super::counts::Count;
+use super::sheaf::Part;
 use crate::fault;
 use crate::table::{self, Columns, Tabled};
 
 /// Writes the findings, in the order of `findings.parquet`.
-pub(super) fn write(job: &Job<'_>, findings: &[&Finding], path: &Path) -> Result<(), Diagnostic> {
-    let mut findings = findings.to_vec();
+pub(super) fn write(job: &Job<'_>, part: &Part<'_>, path: &Path) -> Result<(), Diagnostic> {
+    let mut part = part.clone();
     // By id inside a rule: the subject's number is masked here, and its order would tell something of it.
-    findings.sort_by(|a, b| (&a.rule_id, &a.finding_id).cmp(&(&b.rule_id, &b.finding_id)));
-    table::write(path, &findings, &job.manifest.run_id, &marks(job)).map(|_| ())
+    part.lines
+        .sort_by(|a, b| (&a.seen.rule_id, &a.seen.finding_id).cmp(&(&b.seen.rule_id, &b.seen.finding_id)));
+    table::write::<Finding, _>(path, part.findings(), &job.manifest.run_id, &marks(job)).map(|_| ())
 }
 
 /// Writes the public counts; a withheld cell has no count and no amount.
 pub(super) fn write_counts(job: &Job<'_>, cells: &[Count], path: &Path) -> Result<(), Diagnostic> {
-    let cells: Vec<&Count> = cells.iter().collect();
-    table::write(path, &cells, &job.manifest.run_id, &marks(job)).map(|_| ())
+    table::write::<Count, _>(path, cells.iter().map(Ok), &job.manifest.run_id, &marks(job)).map(|_| ())
 }
 
 fn marks<'j>(job: &'j Job<'_>) -> [(&'static str, &'j str); 4] {

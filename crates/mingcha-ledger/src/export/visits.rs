@@ -74,7 +74,7 @@ pub(super) fn visits<'t>(job: &'t Job<'_>, persons: &'t [Person]) -> Table<'t> {
         row.resize(Kind::Visits.columns().len(), Cell::Blank);
         row
     });
-    Table { columns: columns(job.lang(), Kind::Visits.columns()), rows: Box::new(rows) }
+    Table::new(columns(job.lang(), Kind::Visits.columns()), rows)
 }
 
 /// What its holder is told to let go.
@@ -104,7 +104,7 @@ pub(super) fn cancelled<'t>(job: &'t Job<'_>, leads: &'t [Cancelled]) -> Table<'
             text(why),
         ]
     });
-    Table { columns: columns(lang, Kind::Cancelled.columns()), rows: Box::new(rows) }
+    Table::new(columns(lang, Kind::Cancelled.columns()), rows)
 }
 
 fn text(text: &str) -> Cell {

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use calamine::{Data, Range, Reader, SheetType, Xlsx};
 use mingcha_rules::Diagnostic;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
-use crate::book::{Handout, Keys};
+use crate::book::{CellSeals, Handout, Keys};
 use crate::export::{Field, Kind, META, SCHEMA_VERSION, SEAL, hundredths, plain, seal_of_meta};
 use crate::fault;
 use crate::record::hex;
@@ -75,18 +76,21 @@ impl Workbook {
                 .with_help("检查路径", "check the path")
         })?;
         let sha256 = hex(&Sha256::digest(&bytes));
-        let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|_| no_workbook(&file))?;
-        let names: Vec<String> = book
+        let open = || Xlsx::new(Cursor::new(bytes.as_slice())).map_err(|_| no_workbook(&file));
+        let names: Vec<String> = open()?
             .sheets_metadata()
             .iter()
             .filter(|sheet| sheet.typ == SheetType::WorkSheet)
             .map(|sheet| sheet.name.clone())
             .collect();
-        let mut sheets = BTreeMap::new();
-        for name in names {
-            let range = book.worksheet_range(&name).map_err(|_| no_workbook(&file))?;
-            sheets.insert(name, range);
-        }
+        // Every sheet by a reader of its own: the list and its evidence are long, and each is one stream.
+        let sheets = names
+            .into_par_iter()
+            .map(|name| {
+                let range = open()?.worksheet_range(&name).map_err(|_| no_workbook(&file))?;
+                Ok((name, range))
+            })
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
         let meta = sheets.get(META).map(facts).ok_or_else(|| not_ours(&file))?;
         Ok(Self { file, sha256, meta, sheets })
     }
@@ -128,7 +132,8 @@ impl Workbook {
                 faults.push(no_sheet(&self.file, name));
                 continue;
             };
-            let sheet = Sheet { file: &self.file, name, kind, range, number: &handout.id, keys };
+            let sheet =
+                Sheet { file: &self.file, name, kind, range, seals: keys.cells(&handout.id, kind.as_str()) };
             sheet.read(&mut seen.1, &mut rows, &mut faults);
         }
         for (kind, (claimed, seen)) in &lists {
@@ -157,8 +162,17 @@ struct Sheet<'a> {
     name: &'a str,
     kind: Kind,
     range: &'a Range<Data>,
-    number: &'a str,
-    keys: &'a Keys,
+    seals: CellSeals,
+}
+
+/// What a row of a sheet shows before anything is said of it.
+struct Looked {
+    /// Cells beside the table that hold something.
+    beside: Vec<String>,
+    /// The first of its cells that holds something.
+    filled: Option<usize>,
+    /// Which row of the list it was, and its locked cells that are not what they were.
+    sealed: Option<(u64, Vec<String>)>,
 }
 
 impl Sheet<'_> {
@@ -181,28 +195,34 @@ impl Sheet<'_> {
             return;
         }
         let last = self.range.end().unwrap_or((0, 0));
-        for row in 1..=last.0 {
-            for column in columns.len() + 1..=last.1 as usize {
-                if !plain_data(self.at(row, column)).is_empty() {
-                    faults.push(beside(self.file, cell(self.name, row, column)));
-                }
-            }
-            let holds = |column: usize| !plain_data(self.at(row, column)).is_empty();
-            let Some(filled) = (0..=columns.len()).find(|column| holds(*column)) else { continue };
-            match self.nth(row) {
+        // What stands for a cell costs more than the cell; the order of rows and faults is the sheet's.
+        let looked: Vec<Looked> = (1..=last.0).into_par_iter().map(|row| self.look(row, last.1)).collect();
+        for (row, looked) in (1..).zip(looked) {
+            faults.extend(looked.beside.into_iter().map(|place| beside(self.file, place)));
+            let Some(filled) = looked.filled else { continue };
+            match looked.sealed {
                 None => faults.push(added(self.file, cell(self.name, row, filled))),
                 Some((nth, _)) if !seen.insert(nth) => {
                     faults.push(doubled(self.file, cell(self.name, row, 0), nth));
                 }
-                Some((nth, seals)) => match self.unlike(row, nth, &seals) {
-                    places if places.is_empty() => rows.extend(self.row(row)),
-                    places => faults.extend(
-                        places
-                            .into_iter()
-                            .map(|place| edited(self.file, place, "锁定的单元格", "a locked cell")),
-                    ),
-                },
+                Some((_, places)) if places.is_empty() => rows.extend(self.row(row)),
+                Some((_, places)) => faults.extend(
+                    places.into_iter().map(|place| edited(self.file, place, "锁定的单元格", "a locked cell")),
+                ),
             }
+        }
+    }
+
+    fn look(&self, row: u32, last: u32) -> Looked {
+        let columns = self.kind.columns().len();
+        let holds = |column: &usize| !plain_data(self.at(row, *column)).is_empty();
+        Looked {
+            beside: (columns + 1..=last as usize)
+                .filter(holds)
+                .map(|column| cell(self.name, row, column))
+                .collect(),
+            filled: (0..=columns).find(holds),
+            sealed: self.nth(row).map(|(nth, seals)| (nth, self.unlike(row, nth, &seals))),
         }
     }
 
@@ -213,7 +233,11 @@ impl Sheet<'_> {
         if !seals.is_ascii() {
             return None;
         }
-        let seals = seals.as_bytes().chunks(8).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
+        let seals = seals
+            .as_bytes()
+            .chunks(CellSeals::SIGNS)
+            .map(|c| String::from_utf8_lossy(c).into_owned())
+            .collect();
         Some((nth.parse().ok()?, seals))
     }
 
@@ -223,10 +247,10 @@ impl Sheet<'_> {
             .filter(|(_, spec)| spec.3.field().is_none())
             .map(|(at, _)| at)
             .collect();
-        let nth = nth.to_string();
         let expected = |at: usize| {
-            let value = plain_data(self.at(row, at));
-            self.keys.seal(&[self.number, self.kind.as_str(), &nth, &at.to_string(), &value])
+            let mut seal = String::new();
+            self.seals.add(&mut seal, nth, at, &plain_data(self.at(row, at)));
+            seal
         };
         let unlike: Vec<usize> = (locked.iter().enumerate())
             .filter(|(i, at)| seals.get(*i) != Some(&expected(**at)))

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::export::list::{Cell, Column, Show};
-use crate::export::xlsx::{AsOf, Layout, Styles, line, page, page_numbers};
+use crate::export::xlsx::{AsOf, Layout, Styles, height_of, line, page, page_numbers};
 use crate::fault;
 use crate::words::{clip, say, yuan};
 
@@ -197,6 +197,7 @@ impl Page {
             for (at, section) in self.sections.iter().enumerate() {
                 let Some(grid) = &section.grid else { continue };
                 let sheet = workbook.add_worksheet();
+                sheet.set_default_row_height(height_of(1));
                 sheet.set_name(sheet_name(at + 1, &section.title))?;
                 sheet.write_string_with_format(0, 0, &section.title, &styles.section)?;
                 sheet.write_string(1, 0, &section.note)?;
@@ -218,6 +219,7 @@ impl Page {
 
     fn first_sheet(&self, workbook: &mut Workbook, styles: &Styles, header: &str) -> Result<(), XlsxError> {
         let sheet = workbook.add_worksheet();
+        sheet.set_default_row_height(height_of(1));
         sheet.set_name(say(self.lang, "概览", "Overview"))?;
         sheet.write_string_with_format(0, 0, &self.title, &styles.title)?;
         sheet.set_row_height(0, 26)?;

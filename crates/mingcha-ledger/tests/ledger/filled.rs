@@ -155,6 +155,8 @@ pub(crate) struct Order<'a> {
     pub(crate) lang: Lang,
     pub(crate) payees: Option<Vec<Payee>>,
     pub(crate) controls: Option<usize>,
+    pub(crate) only_new: bool,
+    pub(crate) occasion: Option<&'a str>,
     pub(crate) at: &'a str,
 }
 
@@ -168,6 +170,8 @@ impl Default for Order<'_> {
             lang: Lang::Zh,
             payees: None,
             controls: None,
+            only_new: false,
+            occasion: None,
             at: "2026-11-02T09:30:00Z",
         }
     }
@@ -188,6 +192,8 @@ impl Order<'_> {
                 .payees
                 .map(|all| -> mingcha_ledger::Payees<'_> { Box::new(all.into_iter().map(Ok)) }),
             controls: self.controls,
+            only_new: self.only_new,
+            occasion: self.occasion.map(str::to_owned),
         };
         let (contracts, rules) = (contracts(), [rule()]);
         let catalogue = catalogue(&contracts, &rules);

@@ -33,6 +33,7 @@ fn another_wording_or_another_place_of_the_rows_is_the_same_lead_as_it_was() {
     for row in &mut moved.evidence {
         row.file = "another file.csv".to_owned();
         row.row += 1000;
+        row.columns.insert("operator".to_owned(), "another clerk".to_owned());
     }
     moved.evidence.reverse();
     let night = desk.absorb(&Tonight::new("2026-11-02", vec![moved]));

@@ -113,6 +113,68 @@ fn only_what_is_open_leaves_and_a_person_gets_what_is_assigned_to_them() {
 }
 
 #[test]
+fn what_the_recipient_holds_already_stays_away_until_something_new_is_said_of_it() {
+    let all = villages(1, 4);
+    let desk = desk(all[..3].to_vec());
+    let out = desk.dir.path().join("lists");
+    let list = |recipient: &str, at: &str| -> Result<BTreeSet<String>, String> {
+        let mut book = desk.open();
+        let issued = Order { only_new: true, recipient, at, ..Order::default() }
+            .make(&mut book, &out)
+            .map_err(|f| f.code)?;
+        let handouts = book.handouts().unwrap();
+        Ok(handouts.into_iter().find(|h| h.id == issued.number).unwrap().leads)
+    };
+    let ids =
+        |which: &[usize]| -> BTreeSet<String> { which.iter().map(|i| all[*i].finding_id.clone()).collect() };
+    assert_eq!(list("li", "2026-11-02T01:00:00Z"), Ok(ids(&[0, 1, 2])));
+    assert_eq!(list("li", "2026-11-02T02:00:00Z"), Err("MC894".to_owned()));
+    assert_eq!(list("wang", "2026-11-02T02:00:00Z"), Ok(ids(&[0, 1, 2])), "somebody else holds nothing yet");
+    // A night that only finds the same again is no news; one with a further payment, and a new lead, is.
+    desk.absorb(&Tonight::new("2026-11-02", all[..3].to_vec()));
+    assert_eq!(list("li", "2026-11-03T01:00:00Z"), Err("MC894".to_owned()));
+    let changed = crate::book::with_payment(&all[1], "202511");
+    desk.absorb(&Tonight::new("2026-11-03", vec![all[0].clone(), changed, all[3].clone()]));
+    assert_eq!(list("li", "2026-11-04T01:00:00Z"), Ok(ids(&[1, 3])));
+    let cancelled = desk.open().handouts().unwrap().pop().unwrap().cancels;
+    assert_eq!(cancelled, ids(&[2]), "what is not found any more is taken back on the same list");
+    assert_eq!(list("li", "2026-11-04T02:00:00Z"), Err("MC894".to_owned()));
+    // A list that has expired is held by nobody.
+    assert_eq!(list("li", "2026-12-24T01:00:00Z"), Ok(ids(&[0, 1, 3])));
+}
+
+#[test]
+fn a_list_for_an_occasion_is_made_once_and_written_again_as_it_was() {
+    let all = villages(1, 4);
+    let desk = desk(all.clone());
+    let order = |at| Order {
+        only_new: true,
+        occasion: Some("2026-11-02"),
+        payees: Some(payees(0, 30)),
+        controls: Some(3),
+        at,
+        ..Order::default()
+    };
+    let (first, again) = (desk.dir.path().join("a"), desk.dir.path().join("b"));
+    let made = order("2026-11-02T01:00:00Z").make(&mut desk.open(), &first).unwrap();
+    let head = desk.open().head().unwrap();
+    // Whoever made it died before the files were in their place; meanwhile somebody took up a lead.
+    let note = Action::Note { text: "seen".to_owned() };
+    desk.open().act(&of(&all[0].finding_id), &note, &desk.policy, by("2026-11-02")).unwrap();
+    let noted = desk.open().head().unwrap();
+    assert_ne!(head, noted);
+    let more = order("2026-11-02T09:00:00Z").make(&mut desk.open(), &again).unwrap();
+    assert_eq!(desk.open().head().unwrap(), noted, "nothing is recorded twice");
+    assert_eq!((&made.number, made.leads, made.controls), (&more.number, more.leads, more.controls));
+    for name in ["findings.xlsx", "visits.xlsx"] {
+        let bytes = |issued| std::fs::read(file(issued, name)).unwrap();
+        assert!(bytes(&made) == bytes(&more), "{name} differs");
+    }
+    let other = Order { occasion: Some("2026-11-03"), ..order("2026-11-03T01:00:00Z") };
+    assert_eq!(other.make(&mut desk.open(), &again).unwrap_err().code, "MC894");
+}
+
+#[test]
 fn a_file_in_the_way_leaves_no_record() {
     let desk = desk(villages(1, 2));
     let out = desk.dir.path().join("lists");

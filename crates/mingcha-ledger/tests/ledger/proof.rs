@@ -141,6 +141,40 @@ fn every_kind_of_tampering_is_found_and_named() {
 }
 
 #[test]
+fn an_event_of_another_history_of_the_same_ledger_is_found_where_the_next_one_does_not_follow() {
+    let desk = desk();
+    let note = |text: &str| {
+        let mut book = desk.open();
+        let id =
+            book.leads(&Filter::default(), &desk.policy, "2026-11-02").unwrap()[0].lead.finding_id.clone();
+        book.act(&of(&id), &Action::Note { text: text.to_owned() }, &desk.policy, by("2026-11-02")).unwrap();
+    };
+    let (path, seal) = (desk.path(), desk.path().with_extension("sqlite.seal"));
+    let before = (fs::read(&path).unwrap(), fs::read(&seal).unwrap());
+    // What somebody would rather have written.
+    note("something else");
+    let other = desk.dir.path().join("other.sqlite");
+    fs::copy(&path, &other).unwrap();
+    fs::write(&path, before.0).unwrap();
+    fs::write(&seal, before.1).unwrap();
+    note("what was written");
+    let seq = proof(&path).events;
+    note("and then");
+    tamper(
+        &path,
+        &format!(
+            "ATTACH '{}' AS other; DELETE FROM contents WHERE seq = {seq}; DELETE FROM events WHERE seq = {seq};
+             INSERT INTO events SELECT * FROM other.events WHERE seq = {seq}; INSERT INTO contents SELECT * FROM other.contents WHERE seq = {seq}; DETACH other",
+            other.display()
+        ),
+    );
+    let faults = proof(&path).faults;
+    let told = format!("event {} (noted) does not follow the one before", seq + 1);
+    assert!(faults.iter().any(|f| f.code == "MC847" && f.message.en.contains(&told)), "{faults:?}");
+    assert!(!faults.iter().any(|f| f.code == "MC845"), "each event fits its own hash: {faults:?}");
+}
+
+#[test]
 fn a_history_that_was_exchanged_as_a_whole_is_found_by_a_head_kept_elsewhere() {
     let (first, second) = (desk(), desk());
     let head = first.open().head().unwrap();

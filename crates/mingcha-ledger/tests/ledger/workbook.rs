@@ -138,7 +138,7 @@ fn the_hidden_sheet_tells_an_import_what_it_needs() {
     assert_eq!(meta["run_id"], run.manifest().run_id);
     assert_eq!(meta["rule_pack_hash"], run.manifest().rule_pack_hash);
     assert_eq!((meta["rows"].as_str(), meta["profile"].as_str()), ("3", "investigator"));
-    assert_eq!((meta["as_of"].as_str(), meta["schema_version"].as_str()), ("2026-11-22", "2"));
+    assert_eq!((meta["as_of"].as_str(), meta["schema_version"].as_str()), ("2026-11-22", "3"));
     assert_eq!(meta["export_id"].len(), 16);
     assert!(
         part(&files[0].path, "xl/worksheets/sheet1.xml").contains("A&amp;&amp;B 办公室"),

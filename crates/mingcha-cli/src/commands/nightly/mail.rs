@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::super::run;
-use super::notify::{PATIENCE, said};
+use super::notify::{PATIENCE, no_tls, said, tls_fault};
 use crate::config::Listener;
 
 /// Lines that one answer may have.
@@ -172,17 +172,16 @@ impl Line {
     }
 
     fn secured(stream: TcpStream, host: &str) -> Result<Self, Text> {
-        let failed = || said("TLS 握手失败，检查证书", "TLS failed; look at the certificate");
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|_| failed())?
+            .map_err(|_| no_tls())?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| failed())?;
-        let tls = ClientConnection::new(Arc::new(config), name).map_err(|_| failed())?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| no_tls())?;
+        let tls = ClientConnection::new(Arc::new(config), name).map_err(|_| no_tls())?;
         let stream = StreamOwned::new(tls, stream);
         Ok(Self { stream: BufReader::new(Box::new(stream)), bare: None, secret: true })
     }
@@ -236,10 +235,12 @@ impl Line {
 
 fn broken(error: std::io::Error) -> Text {
     let kind = error.kind();
-    said(
-        format!("与邮件服务器的连接出错（{kind:?}）"),
-        format!("the connection to the mail server failed ({kind:?})"),
-    )
+    tls_fault(&error).unwrap_or_else(|| {
+        said(
+            format!("与邮件服务器的连接出错（{kind:?}）"),
+            format!("the connection to the mail server failed ({kind:?})"),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, NaiveDate, Utc};
 use mingcha_intake::Store;
 use mingcha_ledger::report::{Asked, Subject, report};
-use mingcha_ledger::{Book, ExportOptions, RunFolder};
+use mingcha_ledger::{Book, ExportOptions, RunFolder, file_name};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::OutcomeKind;
 use serde_json::json;
@@ -98,6 +98,9 @@ impl Plan {
         let zone = text("nightly.zone").unwrap_or_default();
         let schedule = Schedule::new(text("nightly.schedule").as_deref(), &zone).map_err(Failure::usage)?;
         let rules = text("nightly.rules").unwrap_or_default();
+        if !config.night.receivers.is_empty() {
+            config.needed("paths.export", "paths.export", None)?;
+        }
         Ok(Self {
             folder: config.needed("nightly.folder", "nightly.folder", None)?,
             schedule,
@@ -458,8 +461,60 @@ impl Office<'_> {
         if !night.lists.is_empty() {
             night.listed = self.lists(&run, Path::new(&night.lists), night.held.keys().cloned().collect())?;
         }
-        // Lists for one recipient, with what is cancelled, are `export --for`: somebody decides who gets them.
+        night.handed_out = self.hand_out(night)?;
+        // The lists on record tell holders what stands no more.
+        if !night.handed_out.is_empty() {
+            let path = self.context.config.needed("ledger.path", "--ledger", None)?;
+            let book = Book::read(&path).map_err(ledger::refused)?;
+            night.cancellations = book.cancellations().map_err(ledger::refused)?.len() as u64;
+        }
         Ok(())
+    }
+
+    /// A list on record for everybody in `[[list]]` for whom there is something new; gives their numbers. A night that
+    /// died here and goes on writes those once more that are on record already.
+    fn hand_out(&self, night: &NightRecord) -> Result<Vec<String>, Failure> {
+        let receivers = &self.context.config.night.receivers;
+        let mut numbers = Vec::new();
+        if receivers.is_empty() {
+            return Ok(numbers);
+        }
+        let shelf = Shelf::open(self.context, self.packs);
+        let desk = ledger::Desk::needed(self.context, self.desk, &shelf)?;
+        let store = Store::open(&self.plan.store).map_err(inputs)?;
+        let catalogue = export::catalogue(&shelf);
+        let occasion = Path::new(&night.run).file_name().map(|name| name.to_string_lossy().into_owned());
+        let mut book = desk.open()?;
+        for receiver in receivers {
+            self.context.interrupt.check()?;
+            let usual = export::options(self.context);
+            let options = ExportOptions {
+                profile: receiver.profile.unwrap_or(usual.profile),
+                held_back: night.held.keys().cloned().collect(),
+                // Nobody has been told of it before the night is done.
+                replace: true,
+                ..usual
+            };
+            let recipient = receiver.recipient.as_ref().unwrap_or(&receiver.whose);
+            let out = Path::new(&night.lists).join("for").join(file_name(recipient));
+            let order = export::Order {
+                addressee: export::addressee(&receiver.whose),
+                recipient: receiver.recipient.clone(),
+                expires: export::last_day(&desk, receiver.days),
+                run: None,
+                store: Some(&store),
+                controls: receiver.controls,
+                only_new: true,
+                occasion: occasion.clone(),
+            };
+            match export::hand_out(&mut book, &desk, order, &out, &options, &catalogue) {
+                Ok(issued) => numbers.push(issued.number),
+                // Nothing is open there, or the recipient has it all.
+                Err(fault) if matches!(fault.code.as_str(), "MC855" | "MC894") => {}
+                Err(fault) => return Err(ledger::refused(fault)),
+            }
+        }
+        Ok(numbers)
     }
 
     /// Writes the lists of `run` into `out`, which appears whole or not at all; gives the findings in them.

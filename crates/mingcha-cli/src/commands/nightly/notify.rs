@@ -93,6 +93,7 @@ pub(super) fn letter(night: &NightRecord, lang: Lang, link: Option<&str>) -> Let
     some(night.without.keys().collect(), "文件有误、未采用的数据集", "datasets left out for a broken file");
     some(night.not_evaluated.keys().collect(), "没有结果的规则", "rules without an answer");
     some(night.held.keys().collect(), "暂缓导出的规则", "rules whose lists are held back");
+    some(night.handed_out.iter().collect(), "已生成的下发清单", "lists to be handed out");
     for (n, zh, en) in [
         (night.cancellations, "已发出而不再成立、待通知持有人", "handed out and standing no more"),
         (night.to_purge, "保存期已满、待销毁", "past their time and to be purged"),
@@ -107,7 +108,7 @@ pub(super) fn letter(night: &NightRecord, lang: Lang, link: Option<&str>) -> Let
     let facts = json!({
         "as_of": night.as_of, "night": night.number, "marks": night.marks, "late": night.late, "missed": night.missed,
         "missing": night.missing, "without": night.without.keys().collect::<Vec<_>>(), "not_evaluated": night.not_evaluated,
-        "held": night.held.keys().collect::<Vec<_>>(), "cancellations": night.cancellations, "to_purge": night.to_purge,
+        "held": night.held.keys().collect::<Vec<_>>(), "handed_out": night.handed_out, "cancellations": night.cancellations, "to_purge": night.to_purge,
         "exit_code": night.exit, "fault": night.fault, "link": link.map(|link| link.replace("{as_of}", day)),
     });
     Letter { to: 0, subject, text: lines.join("\n"), facts, trouble, failed: 0 }
@@ -225,16 +226,23 @@ fn refused(error: &ureq::Error) -> Text {
     match error {
         ureq::Error::Timeout(_) => said("超时", "it took too long"),
         ureq::Error::HostNotFound => said("找不到主机", "the host is not known"),
-        ureq::Error::Io(e) => {
+        ureq::Error::Io(e) => tls_fault(e).unwrap_or_else(|| {
             said(format!("连接出错（{:?}）", e.kind()), format!("the connection failed ({:?})", e.kind()))
-        }
+        }),
         ureq::Error::ConnectionFailed => said("无法连接", "there is no connection"),
         ureq::Error::BadUri(_) => said("地址不合法", "the address is none"),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
-            said("TLS 握手失败，检查证书", "TLS failed; look at the certificate")
-        }
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => no_tls(),
         _ => said("请求失败", "the request failed"),
     }
+}
+
+pub(super) fn no_tls() -> Text {
+    said("TLS 握手失败，检查证书", "TLS failed; look at the certificate")
+}
+
+/// What a connection says once it is broken, where TLS broke it.
+pub(super) fn tls_fault(error: &std::io::Error) -> Option<Text> {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()).then(no_tls)
 }
 
 /// A delivery that failed, for whoever started the night.

@@ -104,6 +104,8 @@ pub(crate) struct NightRecord {
     pub(crate) lists: String,
     /// Findings in the lists.
     pub(crate) listed: u64,
+    /// Numbers of the lists that were handed out.
+    pub(crate) handed_out: Vec<String>,
     /// The report, if one was written.
     pub(crate) report: String,
     /// Things whose clock has run out.
