@@ -15,7 +15,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 work=${WORK:-$scratch}
 mkdir -p "$work"
-rm -rf "$work/runs" "$work/book"
+rm -rf "$work/runs" "$work/book" "$work/lists" "$work/reports"
 "$crowd" "$work/runs" "$findings"
 record="benches/results/$(date +%F)-$(nproc)cores/ledger-$findings.md"
 mkdir -p "$(dirname "$record")"
@@ -48,11 +48,11 @@ ledger=("--ledger" "$work/book/ledger.sqlite")
     step 'list 50 of all open leads' "$bin" findings list "${ledger[@]}" --profile investigator
     step 'list 50, masked' "$bin" findings list "${ledger[@]}"
     step 'list one county, all of it' "$bin" findings list "${ledger[@]}" --area 880105 --limit 0 --profile investigator
-    export=("$bin" export "${ledger[@]}" --as chief --profile investigator --at 2026-07-04 --expires 2026-12-31)
-    step 'export all, with every row of evidence' "${export[@]}" --run "$work/runs/3" --out "$work/lists/all"
+    export=("$bin" export "${ledger[@]}" --as chief --at 2026-07-04 --expires 2026-12-31)
+    step 'export all, with every row of evidence' "${export[@]}" --profile investigator --run "$work/runs/3" --out "$work/lists/all"
     step 'export all, masked' "${export[@]}" --profile supervisor --run "$work/runs/3" --out "$work/lists/masked"
     step 'export all, without a number' "$bin" export --run "$work/runs/3" --out "$work/lists/plain"
-    step 'export one county (`--for`)' "${export[@]}" --for 880105 --out "$work/lists/county"
+    step 'export one county (`--for`)' "${export[@]}" --profile investigator --for 880105 --out "$work/lists/county"
     import=("$bin" import "${ledger[@]}" --as chief --at 2026-07-05)
     step 'import all, nothing filled in' "${import[@]}" "$work"/lists/all/E*-findings.xlsx
     step 'import one county, nothing filled in' "${import[@]}" "$work"/lists/county/E*-findings.xlsx

@@ -2,7 +2,8 @@
 //! then by the shape of the text, then by the values already known to be personal in the same finding.
 //! When in doubt it masks. Knows no file format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use mingcha_rules::contract::PiiClass;
 use mingcha_rules::rule::SubjectType;
@@ -83,27 +84,30 @@ const KNOWN: [(&str, Kind); 16] = [
 #[derive(Debug, Clone)]
 pub struct Masker {
     profile: Profile,
-    fields: BTreeMap<(String, String), Kind>,
+    /// By dataset and field.
+    fields: BTreeMap<String, BTreeMap<String, Kind>>,
     names: BTreeMap<String, Kind>,
+    /// Columns of no contract, once judged: a list asks for each of them a million times.
+    judged: Arc<RwLock<HashMap<String, Kind>>>,
 }
 
 impl Masker {
     /// A masker that knows the fields of `contracts`. Columns of no contract are judged by the words of their
     /// name (`payee_name` is a `name`) and by the shape of their values.
     pub fn new(profile: Profile, contracts: &[Contract]) -> Self {
-        let mut fields = BTreeMap::new();
+        let mut fields: BTreeMap<String, BTreeMap<String, Kind>> = BTreeMap::new();
         let mut names: BTreeMap<String, Kind> = KNOWN.iter().map(|(n, k)| ((*n).to_owned(), *k)).collect();
         for contract in contracts {
             for field in &contract.fields {
                 let kind = kind_of(field);
-                fields.insert((contract.name.clone(), field.name.clone()), kind);
+                fields.entry(contract.name.clone()).or_default().insert(field.name.clone(), kind);
                 let known = names.entry(field.name.clone()).or_insert(kind);
                 *known = kind.max(*known);
             }
         }
         // The raw value that made a row unreadable may be anything.
-        fields.insert(("rejects".to_owned(), "value".to_owned()), Kind::Ends);
-        Self { profile, fields, names }
+        fields.entry("rejects".to_owned()).or_default().insert("value".to_owned(), Kind::Ends);
+        Self { profile, fields, names, judged: Arc::default() }
     }
 
     /// Whether values leave it unchanged.
@@ -197,18 +201,21 @@ impl Masker {
     /// The dataset's own field; else the strictest field of that name; else the longest field name whose words
     /// the column's name contains.
     fn kind(&self, dataset: &str, column: &str) -> Kind {
-        if let Some(kind) = self.fields.get(&(dataset.to_owned(), column.to_owned())) {
+        let of_field = self.fields.get(dataset).and_then(|fields| fields.get(column));
+        if let Some(kind) = of_field.or_else(|| self.names.get(column)) {
             return *kind;
         }
-        if let Some(kind) = self.names.get(column) {
+        if let Some(kind) = self.judged.read().unwrap_or_else(PoisonError::into_inner).get(column) {
             return *kind;
         }
         let words = words(column);
         let contained = self.names.iter().filter(|(name, _)| contains(&words, &self::words(name)));
-        contained
+        let kind = contained
             .map(|(name, kind)| (self::words(name).len(), *kind))
             .max()
-            .map_or(Kind::Shown, |(_, kind)| kind)
+            .map_or(Kind::Shown, |(_, kind)| kind);
+        self.judged.write().unwrap_or_else(PoisonError::into_inner).insert(column.to_owned(), kind);
+        kind
     }
 }
 
