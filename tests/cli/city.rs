@@ -361,3 +361,24 @@ fn the_demonstration_agrees_with_the_truth_and_can_be_repeated() {
     fs::write(dir.path().join("mine/letter.txt"), "x").unwrap();
     assert_eq!(mingcha(dir.path(), &["demo", "--persons", "500", "--dir", "mine"]).code, Some(2));
 }
+
+/// The system refuses to write more than 32 KB into a file, as a full disk would.
+#[cfg(unix)]
+#[test]
+fn a_workbook_that_the_disk_has_no_room_for_is_told_as_such_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = city().join("run");
+    let line =
+        format!("trap '' XFSZ; ulimit -f 64; exec \"$0\" export --run '{}' --out lists", run.display());
+    let output = std::process::Command::new("sh")
+        .args(["-c", &line, env!("CARGO_BIN_EXE_mingcha")])
+        .current_dir(dir.path())
+        .env("MINGCHA_LANG", "en")
+        .output()
+        .unwrap();
+    let told = crate::harness::told(output);
+    assert_eq!(told.code, Some(70), "{}", told.err);
+    assert!(told.err.contains("MC811") && told.err.contains("free space"), "{}", told.err);
+    assert!(!told.err.contains("MC099"), "{}", told.err);
+    assert!(crate::harness::names(&dir.path().join("lists")).is_empty());
+}

@@ -49,6 +49,14 @@ fn record(home: &Path) -> Value {
     serde_json::from_slice(&fs::read(home.join("nights/night.json")).unwrap()).unwrap()
 }
 
+/// As if the last night had died in this step.
+fn go_back_to(home: &Path, step: &str) {
+    let mut state = record(home);
+    state["open"] = state["last"].take();
+    state["open"]["step"] = json!(step);
+    fs::write(home.join("nights/night.json"), state.to_string()).unwrap();
+}
+
 #[test]
 fn a_second_start_says_who_holds_the_lock() {
     let (dir, _data) = empty("wait_minutes = 5\n[[expect]]\npath = 'never.csv'\n");
@@ -207,7 +215,7 @@ fn whoever_is_named_gets_a_numbered_list_of_what_is_new_once_even_if_the_night_d
     let home = dir.path();
     night(home, "2026-11-02", &[]);
     let list = home.join("lists/2026-11-02/for/城东街道");
-    let named = ["E0001-findings-evidence.csv", "E0001-findings-summary.csv", "E0001-findings.csv"];
+    let named = ["E0001-findings.xlsx", "E0001-visits.xlsx"];
     assert_eq!(names(&list), named, "and nothing for somebody who has no lead");
     let last = record(home)["last"].clone();
     assert_eq!((&last["handed_out"], &last["held"]["PEN-13"].is_array()), (&json!(["E0001"]), &true));
@@ -221,21 +229,25 @@ fn whoever_is_named_gets_a_numbered_list_of_what_is_new_once_even_if_the_night_d
     let leads: BTreeSet<String> = of_rule.into_iter().map(|finding| finding.finding_id).collect();
     assert_eq!(first.leads, leads, "what a breaker holds back leaves by no door");
     // It died after the list was on record and before its files were there.
-    let text = fs::read_to_string(list.join(named[2])).unwrap();
+    let files = named.map(|name| fs::read(list.join(name)).unwrap());
     fs::remove_dir_all(home.join("lists")).unwrap();
-    let mut state = record(home);
-    state["open"] = state["last"].take();
-    state["open"]["step"] = json!("export");
-    fs::write(home.join("nights/night.json"), state.to_string()).unwrap();
+    go_back_to(home, "export");
+    // Meanwhile somebody has asked for masked lists.
+    let settings = home.join("mingcha.toml");
+    let full = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, full.replace("'investigator'", "'supervisor'")).unwrap();
     night(home, "2026-11-02", &[]);
     assert_eq!(record(home)["last"]["handed_out"], json!(["E0001"]));
-    assert_eq!(fs::read_to_string(list.join(named[2])).unwrap(), text);
+    assert!(
+        named.map(|name| fs::read(list.join(name)).unwrap()) == files,
+        "as it was recorded, not as it is asked for now"
+    );
+    fs::write(&settings, full).unwrap();
     assert_eq!(book().handouts().unwrap().len(), 1);
     // The same again tomorrow is no news; what was held back and is let go then is.
     night(home, "2026-11-03", &[]);
     assert_eq!(record(home)["last"]["handed_out"], json!([]));
     assert!(!home.join("lists/2026-11-03/for").exists());
-    let settings = home.join("mingcha.toml");
     let calm = fs::read_to_string(&settings).unwrap().replace("rows = 1", "rows = 100000");
     fs::write(&settings, calm).unwrap();
     night(home, "2026-11-04", &[]);
@@ -243,6 +255,55 @@ fn whoever_is_named_gets_a_numbered_list_of_what_is_new_once_even_if_the_night_d
     let second = book().handouts().unwrap().pop().unwrap();
     let held: BTreeSet<String> = held.into_iter().map(|finding| finding.finding_id).collect();
     assert_eq!(second.leads, held);
+}
+
+#[test]
+fn what_is_let_go_reaches_whoever_is_named_and_a_list_that_fails_keeps_nobody_from_theirs() {
+    let more = "[breaker.PEN-13]\nrows = 1\n[[list]]\nfor = '88'\nrecipient = '甲'\n[[list]]\nfor = '88'\nrecipient = '乙'\n";
+    let dir = office(more);
+    let home = dir.path();
+    let lists = home.join("lists/2026-11-02/for");
+    night(home, "2026-11-02", &[]);
+    assert_eq!(names(&lists), ["乙", "甲"]);
+    let told = night(home, "2026-11-02", &["--release", "PEN-13", "--as", "li"]).well();
+    assert!(told.out.contains("lists to be handed out: E0003, E0004"), "{}", told.out);
+    let handouts = Book::read(&home.join("ledger.sqlite")).unwrap().handouts().unwrap();
+    assert_eq!(handouts.iter().map(|h| h.recipient.as_str()).collect::<Vec<_>>(), ["甲", "乙", "甲", "乙"]);
+    assert!(handouts[0].leads.is_disjoint(&handouts[2].leads) && !handouts[2].leads.is_empty());
+    // Two more while the night is open, of which one cannot be written.
+    let settings = home.join("mingcha.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    let more = "[[list]]\nfor = '88'\nrecipient = '丙'\n[[list]]\nfor = '88'\nrecipient = '丁'\n";
+    fs::write(&settings, format!("{text}{more}")).unwrap();
+    fs::write(lists.join("丙"), "in the way").unwrap();
+    go_back_to(home, "export");
+    let told = night(home, "2026-11-02", &[]);
+    assert!(told.err.contains("MC811"), "{}", told.err);
+    let last = record(home)["last"].clone();
+    assert_eq!(
+        (&last["handed_out"], &last["not_handed_out"]),
+        (&json!(["E0001", "E0002", "E0005"]), &json!({"3": "MC811"}))
+    );
+    let last = Book::read(&home.join("ledger.sqlite")).unwrap().handouts().unwrap().pop().unwrap();
+    assert_eq!(last.recipient, "丁");
+}
+
+#[test]
+fn lists_that_could_not_be_told_apart_are_refused() {
+    for more in [
+        "[[list]]\nfor = '88'\n[[list]]\nfor = ' 88 '\nprofile = 'investigator'\n",
+        "[[list]]\nfor = '88'\nrecipient = 'A/B'\n[[list]]\nfor = '87'\nrecipient = 'A-B'\n",
+    ] {
+        let (dir, _data) = empty(more);
+        let told = night(dir.path(), "2026-11-02", &[]);
+        assert!(told.code == Some(2) && told.err.contains("MC092"), "{}", told.err);
+    }
+    let (dir, _data) = empty("[[list]]\nfor = '88'\n");
+    let settings = dir.path().join("mingcha.toml");
+    let text = fs::read_to_string(&settings).unwrap().replace("format = 'csv'", "profile = 'public'");
+    fs::write(&settings, text).unwrap();
+    let told = night(dir.path(), "2026-11-02", &[]);
+    assert!(told.code == Some(2) && told.err.contains("MC891"), "{}", told.err);
 }
 
 /// Everything that must never be in a message: numbers, names and accounts of everybody who was flagged.

@@ -635,6 +635,8 @@ pub(crate) struct Export {
     pub(crate) desk: Desk,
     #[arg(long = "for", value_name = "AREA|PERSON", help = say("导出某区划或某承办人的待办线索和入户核查表；需要台账", "what is open in an area or assigned to a person, with a visit sheet; needs a ledger"))]
     pub(crate) addressee: Option<String>,
+    #[arg(long, value_name = "E0007", conflicts_with_all = ["addressee", "new", "expires", "controls", "recipient", "by_area", "run", "profile", "format"], help = say("按台账补写一份已登记的清单，例如文件丢失时", "write a list that is on record again, for one whose files were lost"))]
+    pub(crate) number: Option<String>,
     #[arg(long, requires = "addressee", help = say("只发接收人尚未持有的，或此后有变化的", "only what the recipient does not hold yet, or what changed since"))]
     pub(crate) new: bool,
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, help = say("有效期的最后一天；默认 30 天后", "last day on which the list is valid; by default 30 days from now"))]

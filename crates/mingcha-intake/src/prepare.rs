@@ -1023,7 +1023,7 @@ fn share_gate(file: &str, tally: &Tally, lenient: bool) -> Option<Diagnostic> {
         return None;
     }
     let (reason, field, blame) = tally.commonest(refused && lenient)?;
-    let (means_zh, means_en) = rejects::meaning(reason).unwrap_or((reason, reason));
+    let (means_zh, means_en) = mingcha_rules::reject::meaning(reason).unwrap_or((reason, reason));
     let share = tally.rejected as f64 * 100.0 / tally.rows.max(1) as f64;
     let (n, row) = (blame.count, blame.row);
     let (wanted_zh, wanted_en) = if refused {

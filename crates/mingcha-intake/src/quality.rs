@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use mingcha_rules::{Diagnostic, Lang, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::rejects::{KEPT, ROW_REJECTED, Reject, meaning};
+use crate::rejects::{KEPT, ROW_REJECTED, Reject};
 use crate::typing::IdTally;
 
 /// The report on one preparation.
@@ -408,8 +408,8 @@ impl DatasetQuality {
             });
         }
         for (reason, n) in &self.reasons {
-            let what =
-                meaning(reason).map(|m| if zh { format!("（{}）", m.0) } else { format!(" ({})", m.1) });
+            let what = mingcha_rules::reject::meaning(reason)
+                .map(|m| if zh { format!("（{}）", m.0) } else { format!(" ({})", m.1) });
             out.push(format!(
                 "  {} {reason}{}: {n}",
                 if zh { "退回或备注" } else { "rejects and remarks," },

@@ -27,14 +27,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use mingcha_rules::Diagnostic;
 use mingcha_rules::rule::Severity;
+use mingcha_rules::{Diagnostic, Lang};
 use rusqlite::{Connection, params, params_from_iter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::export::Format;
 use crate::fault;
 use crate::record::hex;
 use crate::run::RunFolder;
@@ -44,6 +45,7 @@ use schema::broken;
 
 pub use chain::By;
 pub use course::{Act, Course, Deed, Moment};
+pub(crate) use hand::holdings;
 pub(crate) use hand::settles;
 pub use hand::{Answer, Control, Returned, Said, Sample};
 pub(crate) use keys::{CellSeals, Keys};
@@ -148,9 +150,16 @@ pub struct Handout {
     /// Whose leads: the code of an area, the name of a person; empty for a whole run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub whose: String,
-    /// How many nights the ledger knew: what a later one says is news to its holder.
+    /// Number of the last event when it was made, or of the last one of the run that it shows: what a later event says is
+    /// news to its holder.
     #[serde(default, skip_serializing_if = "is_nought")]
-    pub nights: u64,
+    pub seq: i64,
+    /// The format of its files: so they can be written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Their language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Lang>,
     /// What it was made for, where a machine made it: one list for each recipient and occasion.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub occasion: String,
@@ -168,7 +177,7 @@ pub struct Handout {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
-fn is_nought(n: &u64) -> bool {
+fn is_nought(n: &i64) -> bool {
     *n == 0
 }
 
@@ -650,7 +659,7 @@ impl Book {
     /// Notes that a list left the house. A number that is there already is refused.
     ///
     /// # Errors
-    /// `MC859` where the number is taken, `MC855` where a lead is not in the ledger.
+    /// `MC859` where the number is taken, `MC896` where a lead is not in the ledger.
     pub fn hand_out(&mut self, handout: &Handout, by: By<'_>) -> Result<(), Diagnostic> {
         let taken =
             entries::<Handout>(&self.conn, &self.path, Register::Handouts, "key = ?1", &[&handout.id])?;
@@ -665,7 +674,7 @@ impl Book {
             0 => {}
             n => {
                 return Err(Diagnostic::error(
-                    "MC855",
+                    "MC896",
                     format!("清单中有 {n} 条线索不在台账中"),
                     format!("{n} leads of this list are not in the ledger"),
                 ));
@@ -704,15 +713,7 @@ impl Book {
     /// # Errors
     /// `MC842` where the database refuses.
     pub fn cancellations(&self) -> Result<Vec<Cancellation>, Diagnostic> {
-        let mut held: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-        for handout in self.handouts()? {
-            for lead in &handout.cancels {
-                held.remove(&(handout.recipient.clone(), lead.clone()));
-            }
-            for lead in &handout.leads {
-                held.entry((handout.recipient.clone(), lead.clone())).or_default().push(handout.id.clone());
-            }
-        }
+        let held = holdings(&self.handouts()?);
         if held.is_empty() {
             return Ok(Vec::new());
         }

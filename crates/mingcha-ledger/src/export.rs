@@ -1,6 +1,6 @@
 //! Lists that leave the ledger: what goes into them, for whom, and how they reach the disk (written aside, then
-//! renamed, never over somebody's work unless told so). Each format has a module of its own; none of them sees
-//! an unmasked finding.
+//! renamed, never over somebody's work unless told so). Each format has a module of its own; none of them words an
+//! unmasked finding (the public counts add them up).
 
 mod counts;
 mod csv;
@@ -25,7 +25,8 @@ use crate::record::{Fields, Manifest};
 use crate::run::{RunFolder, new_sibling, sync_folder};
 use crate::words::{Glossary, say};
 
-pub use issue::{Addressee, Dispatch, Issued, Payee, Payees, issue};
+use issue::Mark;
+pub use issue::{Addressee, Dispatch, Issued, Payee, Payees, issue, reissue};
 pub(crate) use list::{Answer, Field, Kind};
 use sheaf::{Eye, Line, Part, Sheaf};
 pub(crate) use xlsx::{META, SEAL, hundredths, plain, seal_of_meta};
@@ -185,7 +186,8 @@ pub fn export(
 ) -> Result<Vec<Exported>, Diagnostic> {
     let job = Job::new(run, options, catalogue)?;
     let sheaf = Sheaf::whole(run, &options.held_back)?;
-    let mut staging = Staging::create(out, options.replace)?;
+    let mut staging =
+        Staging::create(out, options.replace)?.private(options.profile == Profile::Investigator);
     if options.profile == Profile::Public {
         job.write_counts(&sheaf, &mut staging)?;
     } else {
@@ -204,9 +206,9 @@ struct Job<'a> {
     outcomes: Vec<Outcome>,
     export_id: String,
     /// What the ledger knows of this export; none without a ledger.
-    issued: Option<issue::Mark<'a>>,
-    /// Whose area it is, where it is not the whole run.
-    scope: issue::Scope,
+    issued: Option<Mark<'a>>,
+    /// Whose leads they are.
+    addressee: Addressee,
 }
 
 impl<'a> Job<'a> {
@@ -223,7 +225,7 @@ impl<'a> Job<'a> {
             outcomes: run.outcomes()?.into_iter().map(|o| held_back(o, options)).collect(),
             export_id: export_id(run.manifest(), options),
             issued: None,
-            scope: issue::Scope::Whole,
+            addressee: Addressee::Everything,
         })
     }
 
@@ -259,8 +261,8 @@ impl<'a> Job<'a> {
         cancelled: &[visits::Cancelled],
         staging: &mut Staging,
     ) -> Result<(), Diagnostic> {
-        let area = match &self.scope {
-            issue::Scope::Area(code) => Some(code.as_str()),
+        let area = match &self.addressee {
+            Addressee::Area(code) => Some(code.as_str()),
             _ => None,
         };
         let lines = sheaf.lines(eye)?;
@@ -296,7 +298,7 @@ impl<'a> Job<'a> {
         match self.options.format {
             Format::Xlsx => {
                 let path = staging.path(&format!("{stem}.xlsx"), done)?;
-                xlsx::write(self, area, part, cancelled, &path)
+                xlsx::guarded(&path, || xlsx::write(self, area, part, cancelled, &path))
             }
             Format::Csv => {
                 let path = staging.path(&format!("{stem}.csv"), done)?;
@@ -322,7 +324,7 @@ impl<'a> Job<'a> {
 
     /// Whether a file with this area holds all of the run: only then do rules without findings stand in its summary.
     fn is_whole(&self, area: Option<&str>) -> bool {
-        area.is_none() && matches!(self.scope, issue::Scope::Whole)
+        area.is_none() && self.addressee == Addressee::Everything
     }
 
     fn write_counts(&self, sheaf: &Sheaf, staging: &mut Staging) -> Result<(), Diagnostic> {
@@ -330,7 +332,10 @@ impl<'a> Job<'a> {
         let name = |ending: &str| self.name(&format!("counts{ending}"));
         let done = |path| Exported { path, rows: cells.len() as u64, area: None };
         match self.options.format {
-            Format::Xlsx => xlsx::write_counts(self, &cells, &staging.path(&name(".xlsx"), done)?),
+            Format::Xlsx => {
+                let path = staging.path(&name(".xlsx"), done)?;
+                xlsx::guarded(&path, || xlsx::write_counts(self, &cells, &path))
+            }
             Format::Csv => {
                 csv::write(self, counts::table(self, &cells), &staging.path(&name(".csv"), done)?)?;
                 csv::write(self, counts::outcomes(self), &staging.path(&name("-rules.csv"), done)?)
@@ -381,6 +386,7 @@ pub(crate) struct Staging {
     out: PathBuf,
     aside: PathBuf,
     replace: bool,
+    private: bool,
     files: Vec<(PathBuf, Exported)>,
 }
 
@@ -388,8 +394,15 @@ impl Staging {
     pub(crate) fn create(out: &Path, replace: bool) -> Result<Self, Diagnostic> {
         let failed = |e: std::io::Error| fault::disk("MC811", ("创建文件夹", "create the folder"), out, &e);
         fs::create_dir_all(out).map_err(failed)?;
+        sweep(out);
         let aside = new_sibling(out, "export", "partial").map_err(failed)?;
-        Ok(Self { out: out.to_path_buf(), aside, replace, files: Vec::new() })
+        Ok(Self { out: out.to_path_buf(), aside, replace, private: false, files: Vec::new() })
+    }
+
+    /// With `private`, only their owner may open the files.
+    pub(crate) fn private(mut self, private: bool) -> Self {
+        self.private = private;
+        self
     }
 
     /// Where to write the file that will be called `name` (`/` begins a folder).
@@ -420,7 +433,14 @@ impl Staging {
             fault::disk("MC811", ("保存导出文件", "save the export"), path, e)
         };
         for (path, exported) in &self.files {
-            File::open(path).and_then(|file| file.sync_all()).map_err(|e| failed(&exported.path, &e))?;
+            let file = File::open(path).map_err(|e| failed(&exported.path, &e))?;
+            #[cfg(unix)]
+            if self.private {
+                use std::os::unix::fs::PermissionsExt;
+                file.set_permissions(fs::Permissions::from_mode(0o600))
+                    .map_err(|e| failed(&exported.path, &e))?;
+            }
+            file.sync_all().map_err(|e| failed(&exported.path, &e))?;
         }
         for (path, exported) in &self.files {
             if let Some(folder) = exported.path.parent() {
@@ -430,6 +450,23 @@ impl Staging {
         }
         sync_folder(&self.out).map_err(|e| failed(&self.out, &e))?;
         Ok(std::mem::take(&mut self.files).into_iter().map(|(_, exported)| exported).collect())
+    }
+}
+
+/// Takes away what killed exports had begun here: it names people, and nothing else would ever look for it. Only where
+/// the system can tell that the process is gone.
+fn sweep(out: &Path) {
+    let processes = Path::new("/proc");
+    if !processes.join("self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(out).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(".export.partial-")?.split('-').next());
+        if process.is_some_and(|id| id.parse::<u32>().is_ok() && !processes.join(id).exists()) {
+            // Best effort, as with one's own.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub use book::Book;
 pub use explain::{Explanation, FindingExplanation, Style, explain_finding, explain_person};
 pub use export::{
     Addressee, Catalogue, Dispatch, Encoding, ExportOptions, Exported, Format, Issued, Payee, Payees, export,
-    file_name, issue,
+    file_name, issue, reissue,
 };
 pub use import::import;
 pub use mask::{Masker, Profile};

@@ -169,6 +169,12 @@ impl Masker {
         }
     }
 
+    /// A person's name as the reader may see it.
+    #[must_use]
+    pub fn name(&self, name: &str) -> String {
+        if self.shows_all() { name.to_owned() } else { mask(Kind::Name, name) }
+    }
+
     /// A person's identity number as the reader may see it.
     #[must_use]
     pub fn id_number(&self, id_number: &str) -> String {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use mingcha_rules::contract::CodeMeaning;
+use mingcha_rules::reject;
 use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Contract, EvidenceRow, Field, FieldType, Lang, OutcomeKind, Severity};
 
@@ -175,50 +176,119 @@ impl<'a> Glossary<'a> {
             .collect();
         filled.sort();
         let shown = filled.into_iter().take(most).map(|(_, column, value)| {
-            let (title, field) = self.title(&row.dataset, column, lang);
-            let value = field.map_or_else(|| value.clone(), |f| readable(f, value, lang));
+            let (title, sense) = self.title(&row.dataset, column, lang);
+            let value = self.value(&row.dataset, sense, value, lang);
             format!("{title}{}{value}", say(lang, "：", ": "))
         });
         shown.collect::<Vec<_>>().join(say(lang, "；", "; "))
     }
 
-    /// The title of a column and the field that says how to read it: the dataset's own field, any field of that
-    /// name, a name that rules give, or the field that ends its name (`payee_name` -> `姓名（payee_name）`).
-    fn title(&self, dataset: &str, column: &str, lang: Lang) -> (String, Option<&'a Field>) {
-        let own = self.contracts.get(dataset).and_then(|c| c.field(column));
-        if let Some(field) = own.or_else(|| self.fields.get(column).copied()) {
-            return (field.title.get(lang).to_owned(), Some(field));
+    /// The title of a column and how its values are read: the dataset's own field, a name that rules give, any field
+    /// of that name, the dataset's own field that ends its name (a rule calls the name on another row `other_name`), or
+    /// any field that does (`payee_name` -> `姓名（payee_name）`).
+    fn title(&self, dataset: &str, column: &str, lang: Lang) -> (String, Sense<'a>) {
+        let contract = self.contracts.get(dataset);
+        let titled = |field: &'a Field| (field.title.get(lang).to_owned(), Sense::Field(field));
+        if let Some(field) = contract.and_then(|c| c.field(column)) {
+            return titled(field);
         }
-        if let Some((_, zh, en)) = DERIVED.iter().find(|(name, _, _)| *name == column) {
-            return (say(lang, zh, en).to_owned(), None);
+        if let Some((_, zh, en, sense)) = DERIVED.iter().find(|(name, ..)| *name == column) {
+            return (say(lang, zh, en).to_owned(), *sense);
         }
-        let endings = column.match_indices('_').map(|(at, _)| &column[at + 1..]);
-        match (endings.filter_map(|ending| self.fields.get(ending)).next(), lang) {
-            (Some(field), Lang::Zh) => (format!("{}（{column}）", field.title.zh), Some(field)),
-            (Some(field), Lang::En) => (format!("{} ({column})", field.title.en), Some(field)),
-            (None, _) => (column.to_owned(), None),
+        if let Some(field) = self.fields.get(column) {
+            return titled(field);
         }
+        let endings = || column.match_indices('_').map(|(at, _)| &column[at + 1..]);
+        if let Some(field) = contract.and_then(|c| endings().find_map(|ending| c.field(ending))) {
+            return titled(field);
+        }
+        match (endings().find_map(|ending| self.fields.get(ending).copied()), lang) {
+            (Some(field), Lang::Zh) => (format!("{}（{column}）", field.title.zh), Sense::Field(field)),
+            (Some(field), Lang::En) => (format!("{} ({column})", field.title.en), Sense::Field(field)),
+            (None, _) => (column.to_owned(), Sense::Plain),
+        }
+    }
+
+    fn value(&self, dataset: &str, sense: Sense<'_>, value: &str, lang: Lang) -> String {
+        let both = |meaning: Option<(&str, &str)>| meaning.map(|(zh, en)| say(lang, zh, en).to_owned());
+        let worded = match sense {
+            Sense::Plain => None,
+            Sense::Field(field) => Some(readable(field, value, lang)),
+            Sense::Like(name) => self.fields.get(name).map(|field| readable(field, value, lang)),
+            Sense::Code => self.contracts.get(dataset).and_then(|contract| {
+                let field = contract.fields.iter().find(|field| field.codes.contains_key(value))?;
+                Some(readable(field, value, lang))
+            }),
+            Sense::Dataset => self.contracts.get(value).map(|contract| contract.title.get(lang).to_owned()),
+            Sense::FieldName => {
+                let own = self.contracts.get(dataset).and_then(|contract| contract.field(value));
+                own.or_else(|| self.fields.get(value).copied()).map(|field| field.title.get(lang).to_owned())
+            }
+            Sense::Strength => both(match value {
+                "S" => Some(("强", "strong")),
+                "M" => Some(("中", "medium")),
+                "W" => Some(("弱", "weak")),
+                _ => None,
+            }),
+            Sense::Reject => both(reject::meaning(value)),
+            Sense::Fate => both(reject::fate(value)),
+        };
+        worded.unwrap_or_else(|| value.to_owned())
     }
 }
 
+/// How the values of a column are read.
+#[derive(Debug, Clone, Copy)]
+enum Sense<'a> {
+    /// As they stand.
+    Plain,
+    /// As this field says.
+    Field(&'a Field),
+    /// As the field of this name says.
+    Like(&'static str),
+    /// As the field of the row's dataset that has such a code.
+    Code,
+    /// They are names of datasets.
+    Dataset,
+    /// They are names of fields.
+    FieldName,
+    /// How strong a sign of life is.
+    Strength,
+    /// Why a value was not taken.
+    Reject,
+    /// What became of its row.
+    Fate,
+}
+
 /// Columns that rules compute and no contract knows.
-const DERIVED: [(&str, &str, &str); 10] = [
-    ("age", "年龄", "Age"),
-    ("death_day", "死亡日期", "Day of death"),
-    ("grant_amount", "丧葬补助金额", "Funeral grant"),
-    ("grant_date", "丧葬补助发放日期", "Funeral grant paid on"),
-    ("grant_month", "丧葬补助所属月份", "Month of the funeral grant"),
-    ("reason", "原因", "Reason"),
-    ("second_death_day", "其他来源的死亡日期", "Day of death in another source"),
-    ("sign_date", "生命迹象日期", "Day of the sign of life"),
-    ("strength", "迹象强弱", "Strength of the sign"),
-    ("value", "原值", "Raw value"),
+const DERIVED: [(&str, &str, &str, Sense<'static>); 17] = [
+    ("age", "年龄", "Age", Sense::Plain),
+    ("death_day", "死亡日期", "Day of death", Sense::Plain),
+    ("field", "栏目", "Field", Sense::FieldName),
+    ("grant_amount", "丧葬补助金额", "Funeral grant", Sense::Plain),
+    ("grant_date", "丧葬补助发放日期", "Funeral grant paid on", Sense::Plain),
+    ("grant_month", "丧葬补助所属月份", "Month of the funeral grant", Sense::Like("period_month")),
+    ("id_birth_date", "证件号码中的出生日期", "Birth date in the identity number", Sense::Plain),
+    ("id_sex", "证件号码中的性别", "Sex in the identity number", Sense::Like("sex")),
+    ("kind", "类型", "Kind", Sense::Code),
+    ("outcome", "如何处理", "What became of it", Sense::Fate),
+    ("reason", "原因", "Reason", Sense::Reject),
+    ("second_death_day", "其他来源的死亡日期", "Day of death in another source", Sense::Plain),
+    ("service_time", "就医时间", "Time of the service", Sense::Like("visit_time")),
+    ("sign_date", "生命迹象日期", "Day of the sign of life", Sense::Plain),
+    ("sign_source", "生命迹象来源", "Source of the sign of life", Sense::Dataset),
+    ("strength", "迹象强弱", "Strength of the sign", Sense::Strength),
+    ("value", "原值", "Raw value", Sense::Plain),
 ];
 
 /// A stored value as people write it: codes with their meaning, months without a day, moments without a `T`.
 fn readable(field: &Field, value: &str, lang: Lang) -> String {
     match field.ty {
         FieldType::Code => match field.codes.get(value) {
+            // A word is there for programs; a number is what the form has.
+            Some(CodeMeaning { zh, en, .. }) if value.bytes().any(|b| b.is_ascii_lowercase()) => {
+                say(lang, zh, en).to_owned()
+            }
             Some(CodeMeaning { zh, en, .. }) if say(lang, zh, en) != value => {
                 format!("{value} {}", say(lang, zh, en))
             }

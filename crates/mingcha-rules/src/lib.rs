@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod finding;
 pub mod library;
 pub mod page;
+pub mod reject;
 pub mod rule;
 pub mod scaffold;
 pub mod schema;

@@ -31,7 +31,8 @@ pub(super) fn run(context: &Context, args: &Export) -> Outcome {
         recipient: args.recipient.clone(),
         ..ExportOptions::default()
     };
-    if context.config.path("ledger.path", args.desk.ledger.as_deref()).is_some() || args.addressee.is_some() {
+    let recorded = args.addressee.is_some() || args.number.is_some();
+    if context.config.path("ledger.path", args.desk.ledger.as_deref()).is_some() || recorded {
         return on_record(context, args, &out, &options, &shelf);
     }
     let run = open(context, &args.from)?;
@@ -56,13 +57,15 @@ fn on_record(
     shelf: &Shelf,
 ) -> Outcome {
     let desk = Desk::needed(context, &args.desk, shelf)?;
-    let addressee = args.addressee.as_deref().map_or(Addressee::Everything, addressee);
+    let addressee = Addressee::parse(args.addressee.as_deref().unwrap_or(""));
     let run = match (&args.from.run, &addressee) {
         (None, Addressee::Area(_) | Addressee::Person(_)) => None,
+        _ if args.number.is_some() => None,
         _ => context.config.path("paths.run", args.from.run.as_deref()),
     };
     let run = run.map(|path| RunFolder::open(&path)).transpose().map_err(|f| Failure::inputs(vec![f]))?;
-    let visits = addressee != Addressee::Everything && options.format == Format::Xlsx;
+    let visits =
+        args.number.is_some() || (addressee != Addressee::Everything && options.format == Format::Xlsx);
     let store = match context.config.path("paths.store", args.store.as_deref()).filter(|_| visits) {
         // A store that is only configured may not have been made yet.
         Some(path) if args.store.is_some() || path.exists() => {
@@ -70,26 +73,42 @@ fn on_record(
         }
         _ => None,
     };
-    let order = Order {
-        addressee,
-        recipient: args.recipient.clone(),
-        expires: expires(args, &desk)?,
-        run,
-        store: store.as_ref(),
-        controls: args.controls.map(|n| n as usize),
-        only_new: args.new,
-        occasion: None,
-    };
+    // What is not there is not made for a list.
+    Book::read(&desk.path).map_err(ledger::refused)?;
     let mut book = desk.open()?;
-    let issued = hand_out(&mut book, &desk, order, out, options, &catalogue(shelf)).map_err(|fault| {
-        match fault.code.as_str() {
-            "MC806" | "MC811" | "MC812" | "MC813" => refused(fault),
-            _ => ledger::refused(fault),
+    let catalogue = catalogue(shelf);
+    let issued = match &args.number {
+        Some(number) => {
+            let payees = store.as_ref().map(|store| -> Payees<'_> { Box::new(payees(store)) });
+            let (number, by) = (number.trim(), desk.by());
+            mingcha_ledger::reissue(&mut book, number, payees, &desk.policy, out, options, &catalogue, by)
         }
-    })?;
+        None => {
+            let order = Order {
+                addressee,
+                recipient: args.recipient.clone(),
+                expires: expires(args, &desk)?,
+                run,
+                store: store.as_ref(),
+                controls: args.controls.map(|n| n as usize),
+                only_new: args.new,
+                occasion: None,
+            };
+            hand_out(&mut book, &desk, order, out, options, &catalogue)
+        }
+    };
+    let issued = issued.map_err(not_issued)?;
     show(context, &issued.files, options.profile);
-    tell(context, &issued, visits && options.profile != Profile::Public);
+    tell(context, &issued, issued.persons > 0);
     Ok(Exit::Done)
+}
+
+/// A list on record that was not written: the disk and the formats, or the ledger says no.
+pub(super) fn not_issued(fault: Diagnostic) -> Failure {
+    match fault.code.as_str() {
+        "MC806" | "MC811" | "MC812" | "MC813" => refused(fault),
+        _ => ledger::refused(fault),
+    }
 }
 
 /// A list on record, as the command line or a night asks for it.
@@ -107,16 +126,6 @@ pub(super) struct Order<'a> {
     pub(super) occasion: Option<String>,
 }
 
-/// An area by its code, or a person.
-pub(super) fn addressee(text: &str) -> Addressee {
-    match text.trim() {
-        code if code.len() >= 2 && code.bytes().all(|b| b.is_ascii_digit()) => {
-            Addressee::Area(code.to_owned())
-        }
-        name => Addressee::Person(name.to_owned()),
-    }
-}
-
 /// Writes a list into `out` and into the ledger.
 pub(super) fn hand_out(
     book: &mut Book,
@@ -127,6 +136,7 @@ pub(super) fn hand_out(
     catalogue: &Catalogue<'_>,
 ) -> Result<Issued, Diagnostic> {
     let Order { addressee, recipient, expires, run, store, controls, only_new, occasion } = order;
+    let recipient = recipient.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     let recipient = recipient.unwrap_or_else(|| match &addressee {
         Addressee::Everything => desk.by().who.to_owned(),
         Addressee::Area(name) | Addressee::Person(name) => name.clone(),

@@ -150,7 +150,7 @@ pub(super) fn refused(fault: Diagnostic) -> Failure {
         "MC841" => Exit::Locked,
         "MC840" | "MC842" => Exit::Internal,
         "MC501" | "MC502" | "MC503" | "MC504" | "MC851" | "MC852" | "MC853" | "MC854" | "MC855" | "MC856"
-        | "MC857" | "MC859" | "MC891" | "MC892" | "MC893" => Exit::Usage,
+        | "MC857" | "MC859" | "MC891" | "MC892" | "MC893" | "MC894" | "MC895" => Exit::Usage,
         _ => Exit::Inputs,
     };
     Failure::new(exit, fault)
@@ -172,7 +172,7 @@ fn not_absorbed(mut failure: Failure, run: &RunFolder) -> Failure {
     failure
 }
 
-fn nobody() -> Failure {
+pub(super) fn nobody() -> Failure {
     Failure::usage(
         Diagnostic::error("MC095", "需要 `--as`，但没有给出", "needed `--as`, but it was not given").with_help(
             "加上 `--as 姓名`，或在 mingcha.toml 的 [ledger] 中设置 `as`，或设置环境变量 `MINGCHA_AS`",

@@ -1,10 +1,10 @@
 //! What `mingcha.toml` says of nights that the scalar settings cannot: which extracts are expected, what holds a rule's
-//! lists back, who is told. Read with the same reader and the same words for faults as everything else; what it means
+//! lists back, who gets a list, who is told. Read with the same reader and the same words for faults as everything else; what it means
 //! is the business of `commands/nightly`.
 
 use std::collections::BTreeMap;
 
-use mingcha_ledger::Profile;
+use mingcha_ledger::{Profile, file_name};
 use mingcha_rules::diagnostic::Diagnostic;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -46,6 +46,13 @@ pub(crate) struct Receiver {
     pub(crate) days: Option<u64>,
     /// Persons of the control sample.
     pub(crate) controls: Option<usize>,
+}
+
+impl Receiver {
+    /// Who receives it.
+    pub(crate) fn name(&self) -> &str {
+        self.recipient.as_deref().unwrap_or(&self.whose)
+    }
 }
 
 /// How a message is worded and carried.
@@ -179,9 +186,10 @@ impl Reader<'_> {
     fn receiver(&mut self, entry: &Spanned<DeValue<'_>>) {
         let mut receiver = Receiver::default();
         for (name, value) in entry.get_ref().as_table().into_iter().flatten() {
-            let text = plain_text(value.get_ref()).filter(|text| !text.trim().is_empty());
-            let number =
-                text.as_ref().and_then(|text| text.parse::<u64>().ok()).filter(|n| (1..=1000).contains(n));
+            let text = plain_text(value.get_ref()).map(|text| text.trim().to_owned());
+            let text = text.filter(|text| !text.is_empty());
+            let number = text.as_ref().and_then(|text| text.parse::<u64>().ok());
+            let number = number.filter(|n| (1..=1000).contains(n));
             match (name.get_ref().as_ref(), text, number) {
                 ("for", Some(text), _) => receiver.whose = text,
                 ("recipient", Some(text), _) => receiver.recipient = Some(text),
@@ -205,6 +213,18 @@ impl Reader<'_> {
                 entry,
                 "：`[[list]]` 中写明 `for`（区划代码或承办人）",
                 "`for` in `[[list]]`: the code of an area, or a person",
+            );
+            return;
+        }
+        let same = |other: &Receiver| {
+            let place = file_name(other.name()) == file_name(receiver.name());
+            place && (other.name() != receiver.name() || other.whose == receiver.whose)
+        };
+        if self.config.night.receivers.iter().any(same) {
+            self.wrong(
+                entry,
+                "：`[[list]]` 各条的接收人文件夹不重名，同一接收人的 `for` 不重复",
+                "`[[list]]` entries whose recipients have folders of their own, and one entry for the same `for` and recipient",
             );
             return;
         }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::chain::{self, Entry, Register};
 use super::keys::Keys;
 use super::schema::broken;
-use super::{Action, Book, By, Lead, Policy, entries};
+use super::{Action, Book, By, Handout, Lead, Policy, entries};
 
 /// Persons without a lead that ride along on a visit list, so that what the rules miss can be estimated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +108,20 @@ pub(crate) fn settles(state: &str) -> bool {
 /// The register's condition for the lists themselves.
 pub(super) const LISTS: &str = "instr(key, '/') = 0";
 
+/// By recipient and lead, the lists by which somebody holds it: but for what a later list took back.
+pub(crate) fn holdings(handouts: &[Handout]) -> BTreeMap<(String, String), Vec<String>> {
+    let mut held: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for handout in handouts {
+        for lead in &handout.cancels {
+            held.remove(&(handout.recipient.clone(), lead.clone()));
+        }
+        for lead in &handout.leads {
+            held.entry((handout.recipient.clone(), lead.clone())).or_default().push(handout.id.clone());
+        }
+    }
+    held
+}
+
 impl Book {
     pub(crate) fn keys(&self) -> Result<Keys, Diagnostic> {
         Ok(Keys::new(self.secret()?))
@@ -124,9 +138,39 @@ impl Book {
     /// # Errors
     /// `MC842` where the database refuses.
     pub fn next_number(&self) -> Result<String, Diagnostic> {
-        let numbered = |id: &str| id.strip_prefix('E').and_then(|digits| digits.parse::<u64>().ok());
-        let last = self.handouts()?.iter().filter_map(|h| numbered(&h.id)).max().unwrap_or(0);
+        let read = || -> rusqlite::Result<u64> {
+            let sql = "SELECT max(CAST(substr(key, 2) AS INTEGER)) FROM handouts WHERE key GLOB 'E[0-9]*' AND instr(key, '/') = 0";
+            let last: Option<i64> = self.conn.query_row(sql, [], |row| row.get(0))?;
+            Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+        };
+        let last = read().map_err(|e| broken(&self.path, e))?;
         Ok(format!("E{:04}", last + 1))
+    }
+
+    /// Number of the last event; with `run`, of the last one that the nights up to that run brought.
+    pub(crate) fn last_event(&self, run: Option<&str>) -> Result<i64, Diagnostic> {
+        let Some(run) = run else { return Ok(chain::head(&self.conn, &self.path)?.0) };
+        let nights = self.nights()?;
+        let Some(night) = nights.iter().rfind(|night| night.run_id == run) else { return Ok(0) };
+        let mut last = 0;
+        for night in nights.iter().filter(|other| other.number <= night.number) {
+            let sql = "SELECT coalesce(max(seq), 0) FROM events WHERE run = ?1";
+            let of_night = self.conn.query_row(sql, [&night.night], |row| row.get(0));
+            last = last.max(of_night.map_err(|e| broken(&self.path, e))?);
+        }
+        Ok(last)
+    }
+
+    /// Leads of which the data or somebody said anything new after the event `seq`, with the last event that did.
+    pub(crate) fn news_since(&self, seq: i64) -> Result<BTreeMap<String, i64>, Diagnostic> {
+        let read = || -> rusqlite::Result<BTreeMap<String, i64>> {
+            let mut statement = self.conn.prepare(
+                "SELECT key, max(seq) FROM events WHERE seq > ?1 AND register = 'leads' AND what IN ('new', 'changed', 'reopened', 'reopened_by_hand') GROUP BY key",
+            )?;
+            let rows = statement.query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        read().map_err(|e| broken(&self.path, e))
     }
 
     /// Every file that came back, in order.

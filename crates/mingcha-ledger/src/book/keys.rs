@@ -50,9 +50,9 @@ impl Keys {
         self.mac("mingcha seal 1", parts, 8)
     }
 
-    /// What stands for the locked cells of a list of the export `number`.
-    pub(crate) fn cells(&self, number: &str, list: &str) -> CellSeals {
-        let key = self.raw("mingcha cells 1", &[number, list]);
+    /// What stands for the locked cells of a list of the export `number`, in its file for `area` (empty: for all).
+    pub(crate) fn cells(&self, number: &str, list: &str, area: &str) -> CellSeals {
+        let key = self.raw("mingcha cells 1", &[number, list, area]);
         let mut half = [0; 16];
         half.copy_from_slice(&key[..16]);
         CellSeals(SipHasher24::new_with_key(&half))
@@ -115,23 +115,24 @@ mod tests {
     #[test]
     fn the_seal_of_a_cell_hangs_on_everything_that_says_which_cell_it_is() {
         let (a, b) = (Keys::new("one".to_owned()), Keys::new("two".to_owned()));
-        let seal = |keys: &Keys, number, list, nth, at, content| {
+        let seal = |keys: &Keys, (number, list, area), nth, at, content| {
             let mut seal = String::new();
-            keys.cells(number, list).add(&mut seal, nth, at, content);
+            keys.cells(number, list, area).add(&mut seal, nth, at, content);
             assert_eq!(seal.len(), CellSeals::SIGNS);
             seal
         };
         let all = [
-            seal(&a, "E0001", "findings", 1, 2, "text"),
-            seal(&b, "E0001", "findings", 1, 2, "text"),
-            seal(&a, "E0002", "findings", 1, 2, "text"),
-            seal(&a, "E0001", "evidence", 1, 2, "text"),
-            seal(&a, "E0001", "findings", 2, 1, "text"),
-            seal(&a, "E0001", "findings", 1, 3, "text"),
-            seal(&a, "E0001", "findings", 1, 2, "Text"),
-            seal(&a, "E0001", "findings", 1, 2, ""),
+            seal(&a, ("E0001", "findings", ""), 1, 2, "text"),
+            seal(&b, ("E0001", "findings", ""), 1, 2, "text"),
+            seal(&a, ("E0002", "findings", ""), 1, 2, "text"),
+            seal(&a, ("E0001", "evidence", ""), 1, 2, "text"),
+            seal(&a, ("E0001", "findings", "880101"), 1, 2, "text"),
+            seal(&a, ("E0001", "findings", ""), 2, 1, "text"),
+            seal(&a, ("E0001", "findings", ""), 1, 3, "text"),
+            seal(&a, ("E0001", "findings", ""), 1, 2, "Text"),
+            seal(&a, ("E0001", "findings", ""), 1, 2, ""),
         ];
-        assert_eq!(all[0], seal(&a, "E0001", "findings", 1, 2, "text"));
+        assert_eq!(all[0], seal(&a, ("E0001", "findings", ""), 1, 2, "text"));
         let different: std::collections::BTreeSet<&String> = all.iter().collect();
         assert_eq!(different.len(), all.len());
     }

@@ -348,8 +348,8 @@ impl Lead {
 }
 
 /// What weighs differently in `now` than in `was`, by name. Wording, places of rows and the version of the rule do
-/// not weigh.
-pub(super) fn changes(was: &Lead, now: &Lead) -> Vec<&'static str> {
+/// not weigh; nor does a period that ends on the day of the night, because it moves on with every night.
+pub(super) fn changes(was: &Lead, now: &Lead, as_of: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
     let mut say = |differs: bool, name| {
         if differs {
@@ -360,8 +360,9 @@ pub(super) fn changes(was: &Lead, now: &Lead) -> Vec<&'static str> {
     say(was.grade != now.grade, "grade");
     say(was.identity != now.identity, "identity");
     say(was.area_code != now.area_code, "area");
-    say(was.period_from != now.period_from, "period_from");
-    say(was.period_to != now.period_to, "period_to");
+    let goes_on = now.period_to.as_deref() == Some(as_of);
+    say(!goes_on && was.period_from != now.period_from, "period_from");
+    say(!goes_on && was.period_to != now.period_to, "period_to");
     say(was.amount_fen != now.amount_fen, "amount");
     // Another text of the rule may show other columns of the same rows: then only their number tells.
     let same_text = was.rule_hash == now.rule_hash;

@@ -228,7 +228,7 @@ impl Watch<'_> {
     ) -> Result<(), Diagnostic> {
         let mut now = was.clone();
         now.take(finding, self.hash);
-        let names = changes(was, &now);
+        let names = changes(was, &now, &night.as_of);
         let judged_on = was.judged_on.as_ref().unwrap_or(&was.evidence);
         let judged_under = was.judged_under.as_ref().unwrap_or(&was.rule_hash);
         let fresh = fresh(judged_on, &now.evidence, judged_under == self.hash);

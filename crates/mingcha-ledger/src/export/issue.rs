@@ -1,6 +1,7 @@
 //! Lists that leave the house on record: numbered, for somebody, until some day. Chooses the leads of an area or of a
 //! person, takes their evidence from the runs that found them, tells the holder what is cancelled, lets a control sample
-//! ride along on the visit sheet, and writes all of that into the ledger before the first file has its name.
+//! ride along on the visit sheet, and writes all of that into the ledger before the first file has its name. A list that
+//! is on record can be written again, as it was recorded: whoever made it may have died before its files were there.
 //!
 //! Knows no extract: whoever can look into one hands over the payees.
 
@@ -9,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use mingcha_rules::rule::SubjectType;
-use mingcha_rules::{Diagnostic, Finding, Severity};
+use mingcha_rules::{Diagnostic, Severity};
 use serde::Serialize;
 
 use super::sheaf::{Eye, Sheaf};
 use super::visits::{Cancelled, Person};
 use super::{Catalogue, ExportOptions, Exported, Format, Job, Staging, xlsx};
-use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample, Stage};
+use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample, holdings};
 use crate::mask::{Masker, Profile};
 use crate::run::RunFolder;
 
@@ -28,6 +29,29 @@ pub enum Addressee {
     Area(String),
     /// What is open and assigned to somebody.
     Person(String),
+}
+
+impl Addressee {
+    /// Digits are the code of an area, other words a person, nothing is everything.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.trim() {
+            "" => Self::Everything,
+            code if code.len() >= 2 && code.bytes().all(|b| b.is_ascii_digit()) => {
+                Self::Area(code.to_owned())
+            }
+            name => Self::Person(name.to_owned()),
+        }
+    }
+
+    /// As it is recorded.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Everything => "",
+            Self::Area(text) | Self::Person(text) => text,
+        }
+    }
 }
 
 /// Somebody who draws a pension, as the extracts have them.
@@ -60,11 +84,11 @@ pub struct Dispatch<'a> {
     pub payees: Option<Payees<'a>>,
     /// How many are drawn; none: one for ten persons of the list, and at least one.
     pub controls: Option<usize>,
-    /// Whether leads stay away that the recipient holds already: a list that is valid has them, and neither the data nor
-    /// anybody has said anything new of them since.
+    /// Whether leads stay away that the recipient holds already: by a list for an area or a person that is still valid and
+    /// shows as much, where since then the data did not change them and nobody opened them anew.
     pub only_new: bool,
-    /// What the list is made for, such as a night. Where the recipient's list for it is on record already, that one is
-    /// written once more, as it was recorded: whoever made it may have died before its files were in their place.
+    /// What the list is made for, such as a night: one list for each recipient and occasion. Where that is on record
+    /// already, it is written again.
     pub occasion: Option<String>,
 }
 
@@ -99,24 +123,15 @@ pub(super) struct Mark<'a> {
     pub(super) at: &'a str,
     pub(super) expires: &'a str,
     pub(super) ledger: String,
-    pub(super) keys: Keys,
-}
-
-/// How much of the run a list holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Scope {
-    Whole,
-    Area(String),
-    Person(String),
+    pub(super) keys: &'a Keys,
 }
 
 /// Writes a list on record into the folder `out`: everything of it, the record included, or nothing.
 ///
 /// # Errors
-/// `MC855` where there is nothing to hand out or the run is not in the ledger, `MC894` where the recipient holds all of it
-/// already, `MC891` where a list for somebody is to
-/// be counts only, `MC892` where no run is left that says what the leads stand on, and as [`super::export`] and
-/// [`Book::hand_out`].
+/// `MC855` where there is nothing to hand out or the run is not in the ledger, `MC894` where the recipient holds all of
+/// it already, `MC891` where a list for somebody is to be counts only, `MC892` where no run is left that says what the
+/// leads stand on, and as [`super::export`] and [`Book::hand_out`].
 pub fn issue(
     book: &mut Book,
     mut dispatch: Dispatch<'_>,
@@ -128,175 +143,248 @@ pub fn issue(
     if options.profile == Profile::Public && dispatch.addressee != Addressee::Everything {
         return Err(counts_for_nobody());
     }
-    let keys = book.keys()?;
     let runs = Runs::new(book, dispatch.run.take())?;
-    let Load { mut handout, sheaf, gone, on_record } = load(book, &runs, &dispatch, options, by)?;
-    let (leads, flagged) = contents(&sheaf, &keys)?;
-    let options = ExportOptions { recipient: Some(dispatch.recipient.clone()), ..options.clone() };
-    let mut job = Job::new(&runs.newest, &options, catalogue)?;
-    job.export_id.clone_from(&handout.id);
-    job.scope = match &dispatch.addressee {
-        Addressee::Everything => Scope::Whole,
-        Addressee::Area(code) => Scope::Area(code.clone()),
-        Addressee::Person(name) => Scope::Person(name.clone()),
+    let handouts = book.handouts()?;
+    let occasion = dispatch.occasion.as_deref().filter(|occasion| !occasion.is_empty());
+    let made = handouts.iter().find(|handout| {
+        occasion.is_some_and(|occasion| occasion == handout.occasion)
+            && handout.recipient == dispatch.recipient
+            && handout.whose == dispatch.addressee.as_str()
+    });
+    let load = match made {
+        Some(handout) => Load::recorded(book, &runs, &handouts, handout)?,
+        None => Load::new(book, &runs, &handouts, &dispatch, options, by)?,
     };
-    let (number, at, expires) = (handout.id.clone(), handout.at.clone(), handout.expires.clone());
-    let (ledger, own) = (book.name()?, book.keys()?);
-    job.issued = Some(Mark { number: &number, at: &at, expires: &expires, ledger, keys: own });
-    let mut issued = Issued {
-        number: number.clone(),
-        recipient: dispatch.recipient.clone(),
-        expires: expires.clone(),
-        files: Vec::new(),
-        leads: 0,
-        bare: sheaf.bare(),
-        cancelled: 0,
-        untold: 0,
-        persons: 0,
+    write(book, load, dispatch, &runs, out, options, catalogue, by)
+}
+
+/// Writes the files of the list `number` again: the leads, the recipient, the last day and what its reader may see are
+/// those of the record, the evidence that of the newest run that has it. Nothing is recorded.
+///
+/// # Errors
+/// `MC895` where there is no such list, and as [`issue`].
+pub fn reissue(
+    book: &mut Book,
+    number: &str,
+    payees: Option<Payees<'_>>,
+    policy: &Policy,
+    out: &Path,
+    options: &ExportOptions,
+    catalogue: &Catalogue<'_>,
+    by: By<'_>,
+) -> Result<Issued, Diagnostic> {
+    let handouts = book.handouts()?;
+    let handout = handouts.iter().find(|handout| handout.id == number).ok_or_else(|| no_such_list(number))?;
+    let runs = Runs::new(book, None)?;
+    let dispatch = Dispatch {
+        addressee: Addressee::parse(&handout.whose),
+        recipient: handout.recipient.clone(),
+        expires: handout.expires.clone(),
+        run: None,
+        policy,
+        payees,
         controls: None,
+        only_new: false,
+        occasion: None,
     };
-    let mut staging = Staging::create(out, options.replace)?;
+    let load = Load::recorded(book, &runs, &handouts, handout)?;
+    write(book, load, dispatch, &runs, out, options, catalogue, by)
+}
+
+fn write(
+    book: &mut Book,
+    load: Load,
+    dispatch: Dispatch<'_>,
+    runs: &Runs,
+    out: &Path,
+    options: &ExportOptions,
+    catalogue: &Catalogue<'_>,
+    by: By<'_>,
+) -> Result<Issued, Diagnostic> {
+    let options = load.options(options);
+    let keys = book.keys()?;
+    let mut job = Job::new(&runs.newest, &options, catalogue)?;
+    job.export_id.clone_from(&load.handout.id);
+    job.addressee = dispatch.addressee.clone();
+    let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: Some(&keys) };
+    let round = Round::new(book, &load, dispatch, &options, &keys)?;
+    let Load { mut handout, sheaf, gone, untold, on_record } = load;
+    if let Some(round) = round.as_ref().filter(|_| !on_record) {
+        handout.sample.clone_from(&round.sample);
+    }
+    let ledger = book.name()?;
+    job.issued =
+        Some(Mark { number: &handout.id, at: &handout.at, expires: &handout.expires, ledger, keys: &keys });
+    let mut staging =
+        Staging::create(out, options.replace)?.private(options.profile == Profile::Investigator);
     if options.profile == Profile::Public {
         job.write_counts(&sheaf, &mut staging)?;
     } else {
-        let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: Some(&keys) };
-        handout.leads = leads;
-        let mut gone = gone;
-        if !matches!(options.format, Format::Xlsx | Format::Csv) {
-            issued.untold = gone.len() as u64;
-            gone.clear();
-        }
-        handout.cancels = gone.iter().map(|(lead, _)| lead.finding_id.clone()).collect();
-        let told: Vec<Cancelled> = gone.iter().map(|(lead, handouts)| told(&eye, lead, handouts)).collect();
-        job.write_lists(&sheaf, &eye, &told, &mut staging)?;
-        if options.format == Format::Xlsx && dispatch.addressee != Addressee::Everything {
-            issued.persons = flagged.len() as u64;
-            let areas = match &dispatch.addressee {
-                Addressee::Area(code) => BTreeSet::from([code.clone()]),
-                _ => flagged
-                    .values()
-                    .map(|p| p.area_code.chars().take(options.area_digits).collect::<String>())
-                    .filter(|area| !area.is_empty())
-                    .collect(),
-            };
-            let drawn = match (dispatch.payees, on_record) {
-                (None, _) => None,
-                (Some(_), true) if handout.sample.is_none() => None,
-                (Some(payees), on_record) => {
-                    let wanted = match handout.sample.as_ref().filter(|_| on_record) {
-                        Some(sample) => Wanted::Again(sample),
-                        None => {
-                            let tenth = flagged.len().div_ceil(10);
-                            Wanted::Lot(&number, dispatch.controls.unwrap_or(tenth).max(1))
-                        }
-                    };
-                    Some(draw(payees, &areas, &book.subjects()?, &keys, wanted)?)
-                }
-            };
-            let mut all: Vec<(String, Person)> = flagged.into_iter().collect();
-            if let Some((sample, controls)) = drawn {
-                issued.controls = Some((controls.len() as u64, sample.population));
-                all.extend(controls);
-                handout.sample = Some(sample);
-            }
-            // By area, then in an order that means nothing.
-            all.sort_by(|(a, p), (b, q)| {
-                (&p.area_code, keys.place(&number, a)).cmp(&(&q.area_code, keys.place(&number, b)))
-            });
-            let sheet: Vec<Person> = all.into_iter().map(|(_, person)| shown(&eye, person)).collect();
-            if !sheet.is_empty() {
-                let area = areas.first().filter(|_| matches!(dispatch.addressee, Addressee::Area(_)));
-                let done = |path: PathBuf| Exported { path, rows: sheet.len() as u64, area: area.cloned() };
-                let path = staging.path(&format!("{}.xlsx", job.name("visits")), done)?;
-                xlsx::write_visits(&job, &sheet, &path)?;
-            }
-        }
+        job.write_lists(&sheaf, &eye, &told(&eye, &gone), &mut staging)?;
     }
-    issued.leads = handout.leads.len() as u64;
-    issued.cancelled = handout.cancels.len() as u64;
+    if let Some(round) = &round {
+        let sheet: Vec<Person> = round.persons.iter().map(|person| shown(&eye.masker, person)).collect();
+        let area = match &job.addressee {
+            Addressee::Area(code) => Some(code.clone()),
+            _ => None,
+        };
+        let done = |path: PathBuf| Exported { path, rows: sheet.len() as u64, area: area.clone() };
+        let path = staging.path(&format!("{}.xlsx", job.name("visits")), done)?;
+        xlsx::guarded(&path, || xlsx::write_visits(&job, &sheet, &path))?;
+    }
     // First on record, then into the world: what nobody knows of must not be out there.
     if !on_record {
         book.hand_out(&handout, by)?;
     }
-    issued.files = staging.publish()?;
-    Ok(issued)
+    let files = staging.publish().map_err(|fault| on_record_without_files(fault, &handout.id))?;
+    Ok(Issued {
+        files,
+        leads: handout.leads.len() as u64,
+        bare: sheaf.bare(),
+        cancelled: handout.cancels.len() as u64,
+        untold,
+        persons: round.as_ref().map_or(0, |round| round.flagged),
+        controls: round.and_then(|round| Some((round.controls, round.sample?.population))),
+        number: handout.id,
+        recipient: handout.recipient,
+        expires: handout.expires,
+    })
 }
 
 /// What a list holds, before anybody has written it.
 struct Load {
-    /// Without its leads, where it is new.
+    /// As it is recorded, but for the sample of a new one.
     handout: Handout,
     sheaf: Sheaf,
     /// What its reader is told to let go, with the lists by which it came.
     gone: Vec<(Lead, Vec<String>)>,
+    /// Leads that should be cancelled, for which the format has no place.
+    untold: u64,
     /// Whether the ledger has it already.
     on_record: bool,
 }
 
-fn load(
+impl Load {
+    fn new(
+        book: &Book,
+        runs: &Runs,
+        handouts: &[Handout],
+        dispatch: &Dispatch<'_>,
+        options: &ExportOptions,
+        by: By<'_>,
+    ) -> Result<Self, Diagnostic> {
+        let held =
+            if dispatch.only_new { held(book, handouts, dispatch, options, by)? } else { BTreeSet::new() };
+        let (sheaf, kept) = chosen(book, runs, dispatch, options, &held, by)?;
+        let leads: BTreeSet<String> =
+            sheaf.heads().map(|f| Ok(f?.finding_id)).collect::<Result<_, Diagnostic>>()?;
+        let mut gone = cancelled(book, &dispatch.recipient, &leads)?;
+        // What a rule does not find any more is as doubtful as what it finds while its list is held back.
+        gone.retain(|(lead, _)| !options.held_back.contains(&lead.rule_id));
+        let mut untold = 0;
+        if !matches!(options.format, Format::Xlsx | Format::Csv) || options.profile == Profile::Public {
+            untold = gone.len() as u64;
+            gone.clear();
+        }
+        // A list without leads may still have something to cancel; with neither there is nothing to say.
+        if leads.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
+            return Err(if kept > 0 {
+                nothing_new(handouts, &dispatch.recipient)
+            } else {
+                nobody_there(&dispatch.addressee)
+            });
+        }
+        let public = options.profile == Profile::Public;
+        let handout = Handout {
+            id: book.next_number()?,
+            recipient: dispatch.recipient.clone(),
+            at: by.at.to_owned(),
+            expires: dispatch.expires.clone(),
+            profile: options.profile.as_str().to_owned(),
+            format: Some(options.format),
+            lang: Some(options.lang),
+            whose: dispatch.addressee.as_str().to_owned(),
+            occasion: dispatch.occasion.clone().unwrap_or_default(),
+            seq: book.last_event(runs.given.then_some(runs.newest.manifest().run_id.as_str()))?,
+            leads: if public { BTreeSet::new() } else { leads },
+            cancels: gone.iter().map(|(lead, _)| lead.finding_id.clone()).collect(),
+            sample: None,
+        };
+        Ok(Self { handout, sheaf, gone, untold, on_record: false })
+    }
+
+    /// A list that is on record, out of the newest runs that have its leads.
+    fn recorded(
+        book: &Book,
+        runs: &Runs,
+        handouts: &[Handout],
+        handout: &Handout,
+    ) -> Result<Self, Diagnostic> {
+        let before: Vec<Handout> =
+            handouts.iter().take_while(|other| other.id != handout.id).cloned().collect();
+        let mut came_by = holdings(&before);
+        let gone = book.leads_of(&handout.cancels)?.into_values().map(|lead| {
+            let holder = (handout.recipient.clone(), lead.finding_id.clone());
+            (lead, came_by.remove(&holder).unwrap_or_default())
+        });
+        Ok(Self {
+            gone: gone.collect(),
+            sheaf: Sheaf::of(&book.leads_of(&handout.leads)?, runs.each())?,
+            handout: handout.clone(),
+            untold: 0,
+            on_record: true,
+        })
+    }
+
+    /// As they are asked for; those of a list that is on record are the record's.
+    fn options(&self, asked: &ExportOptions) -> ExportOptions {
+        let mut options = ExportOptions { recipient: Some(self.handout.recipient.clone()), ..asked.clone() };
+        if self.on_record {
+            options.profile = Profile::parse(&self.handout.profile).unwrap_or(options.profile);
+            options.format = self.handout.format.unwrap_or(options.format);
+            options.lang = self.handout.lang.unwrap_or(options.lang);
+        }
+        options
+    }
+}
+
+/// What the recipient of a new list holds already, and nobody has said anything new of.
+fn held(
     book: &Book,
-    runs: &Runs,
+    handouts: &[Handout],
     dispatch: &Dispatch<'_>,
     options: &ExportOptions,
     by: By<'_>,
-) -> Result<Load, Diagnostic> {
-    let whose = match &dispatch.addressee {
-        Addressee::Everything => "",
-        Addressee::Area(whose) | Addressee::Person(whose) => whose,
-    };
-    let handouts = book.handouts()?;
-    let occasion = dispatch.occasion.clone().unwrap_or_default();
-    let is_same = |h: &&Handout| {
-        !occasion.is_empty()
-            && (&h.occasion, &h.recipient, h.whose.as_str()) == (&occasion, &dispatch.recipient, whose)
-    };
-    if let Some(handout) = handouts.iter().find(is_same) {
-        let sheaf = Sheaf::of(&book.leads_of(&handout.leads)?, runs.each())?;
-        let came_by = |lead: &Lead| {
-            let theirs = handouts.iter().filter(|h| h.recipient == handout.recipient && h.id != handout.id);
-            theirs.filter(|h| h.leads.contains(&lead.finding_id)).map(|h| h.id.clone()).collect()
-        };
-        let gone = book.leads_of(&handout.cancels)?.into_values().map(|lead| (came_by(&lead), lead));
-        let gone = in_order(gone.map(|(handouts, lead)| (lead, handouts)).collect());
-        return Ok(Load { handout: handout.clone(), sheaf, gone, on_record: true });
-    }
-    let mut held = BTreeMap::new();
-    if dispatch.only_new {
-        let valid =
-            handouts.iter().filter(|h| h.recipient == dispatch.recipient && h.expires.as_str() >= by.day());
-        for handout in valid {
-            held.extend(handout.leads.iter().map(|lead| (lead.clone(), handout)));
+) -> Result<BTreeSet<String>, Diagnostic> {
+    // A list of a whole run, or a masked one, is not what somebody works with who is to get the full one.
+    let shows =
+        |profile: &str| profile == Profile::Investigator.as_str() || profile == options.profile.as_str();
+    let valid = handouts.iter().filter(|list| {
+        list.recipient == dispatch.recipient
+            && !list.whose.is_empty()
+            && list.expires.as_str() >= by.day()
+            && shows(&list.profile)
+    });
+    let mut held: BTreeMap<&String, i64> = BTreeMap::new();
+    for list in valid {
+        for lead in &list.leads {
+            let seq = held.entry(lead).or_default();
+            *seq = list.seq.max(*seq);
         }
     }
-    let sheaf = chosen(book, runs, dispatch, options, &held, by)?;
-    let listed: BTreeSet<String> =
-        sheaf.heads().map(|f| Ok(f?.finding_id)).collect::<Result<_, Diagnostic>>()?;
-    let gone = cancelled(book, &dispatch.recipient, &listed)?;
-    // A list without leads may still have something to cancel; with neither there is nothing to say.
-    if listed.is_empty() && gone.is_empty() && dispatch.addressee != Addressee::Everything {
-        return Err(if held.is_empty() {
-            nobody_there(&dispatch.addressee)
-        } else {
-            nothing_new(&dispatch.recipient)
-        });
-    }
-    let handout = Handout {
-        id: book.next_number()?,
-        recipient: dispatch.recipient.clone(),
-        at: by.at.to_owned(),
-        expires: dispatch.expires.clone(),
-        profile: options.profile.as_str().to_owned(),
-        whose: whose.to_owned(),
-        nights: book.nights()?.len() as u64,
-        occasion,
-        ..Handout::default()
+    let news = match held.values().min() {
+        Some(first) => book.news_since(*first)?,
+        None => return Ok(BTreeSet::new()),
     };
-    Ok(Load { handout, sheaf, gone, on_record: false })
+    let stands = |(lead, seq): &(&String, i64)| news.get(*lead).is_none_or(|last| last <= seq);
+    Ok(held.into_iter().filter(stands).map(|(lead, _)| lead.clone()).collect())
 }
 
 /// Run folders that may hold the evidence, newest first.
 struct Runs {
     newest: RunFolder,
+    /// Whether somebody asked for just this one.
+    given: bool,
     /// Opened when they are asked: each is read through for that.
     older: Vec<PathBuf>,
 }
@@ -304,14 +392,14 @@ struct Runs {
 impl Runs {
     fn new(book: &Book, given: Option<RunFolder>) -> Result<Self, Diagnostic> {
         if let Some(newest) = given {
-            return Ok(Self { newest, older: Vec::new() });
+            return Ok(Self { newest, given: true, older: Vec::new() });
         }
         let home = book.path().parent().unwrap_or(Path::new(""));
         let nights = book.nights()?;
         // A run that was cleared away is no fault: then an older one is asked, and in the end the ledger itself.
         let mut folders = nights.iter().rev().map(|night| home.join(&night.folder));
         let newest = folders.find_map(|folder| RunFolder::open(&folder).ok()).ok_or_else(no_run)?;
-        Ok(Self { newest, older: folders.collect() })
+        Ok(Self { newest, given: false, older: folders.collect() })
     }
 
     fn each(&self) -> impl Iterator<Item = Cow<'_, RunFolder>> {
@@ -320,24 +408,15 @@ impl Runs {
     }
 }
 
-fn no_run() -> Diagnostic {
-    Diagnostic::error(
-        "MC892",
-        "导出需要一次运行的结果，但台账所记的运行文件夹都已不在原处",
-        "an export needs the folder of a run, but none of those that the ledger knows is there any more",
-    )
-    .with_help("用 `--run` 指出一个", "name one with `--run`")
-}
-
-/// What is to leave. `held`: what the recipient holds already, by the list that brought it last.
+/// What is to leave, and how many leads stay because the recipient holds them.
 fn chosen(
     book: &Book,
     runs: &Runs,
     dispatch: &Dispatch<'_>,
     options: &ExportOptions,
-    held: &BTreeMap<String, &Handout>,
+    held: &BTreeSet<String>,
     by: By<'_>,
-) -> Result<Sheaf, Diagnostic> {
+) -> Result<(Sheaf, u64), Diagnostic> {
     let open = Filter { open: true, ..Filter::default() };
     let filter = match &dispatch.addressee {
         Addressee::Everything => {
@@ -345,39 +424,86 @@ fn chosen(
             let ids =
                 sheaf.heads().map(|f| Ok(f?.finding_id)).collect::<Result<BTreeSet<_>, Diagnostic>>()?;
             let unknown = book.lacking(&ids)?;
-            return if unknown > 0 { Err(not_in_ledger(unknown)) } else { Ok(sheaf) };
+            return if unknown > 0 { Err(not_in_ledger(unknown)) } else { Ok((sheaf, 0)) };
         }
         Addressee::Area(code) => Filter { area: Some(code.clone()), ..open },
         Addressee::Person(name) => Filter { assignee: Some(name.clone()), ..open },
     };
-    let nights: BTreeMap<String, u64> =
-        book.nights()?.into_iter().map(|night| (night.night, night.number)).collect();
-    let is_held = |lead: &Lead| {
-        held.get(&lead.finding_id).is_some_and(|list| {
-            let changed = nights.get(&lead.marked_in).is_some_and(|number| *number > list.nights);
-            let opened_anew = lead.stage == Stage::New && lead.stage_since > list.at;
-            !changed && !opened_anew
-        })
-    };
     // What the data do not show any more is no reason to visit anybody; its holder is told that it is cancelled.
-    let listed = book.leads(&filter, dispatch.policy, by.day())?;
-    let leads: BTreeMap<String, Lead> = listed
-        .into_iter()
-        .map(|listed| listed.lead)
-        .filter(|lead| lead.presence == Presence::Live)
-        .filter(|lead| !options.held_back.contains(&lead.rule_id) && !is_held(lead))
-        .map(|lead| (lead.finding_id.clone(), lead))
-        .collect();
-    Sheaf::of(&leads, runs.each())
+    let listed = book.leads(&filter, dispatch.policy, by.day())?.into_iter().map(|listed| listed.lead);
+    let live =
+        listed.filter(|lead| lead.presence == Presence::Live && !options.held_back.contains(&lead.rule_id));
+    let (stay, leave): (Vec<Lead>, Vec<Lead>) = live.partition(|lead| held.contains(&lead.finding_id));
+    let leads = leave.into_iter().map(|lead| (lead.finding_id.clone(), lead)).collect();
+    Ok((Sheaf::of(&leads, runs.each())?, stay.len() as u64))
 }
 
-/// The leads, and the persons among their subjects, once each.
-fn contents(sheaf: &Sheaf, keys: &Keys) -> Result<(BTreeSet<String>, BTreeMap<String, Person>), Diagnostic> {
-    let mut leads = BTreeSet::new();
+/// Who is to be visited because of a list, in the order of the sheet, and the sample among them.
+struct Round {
+    persons: Vec<Person>,
+    flagged: u64,
+    controls: u64,
+    sample: Option<Sample>,
+}
+
+impl Round {
+    /// None where nobody is to be visited: a sheet of nothing but the sample would say who is in it.
+    fn new(
+        book: &Book,
+        load: &Load,
+        dispatch: Dispatch<'_>,
+        options: &ExportOptions,
+        keys: &Keys,
+    ) -> Result<Option<Self>, Diagnostic> {
+        if options.format != Format::Xlsx || dispatch.addressee == Addressee::Everything {
+            return Ok(None);
+        }
+        let flagged = persons(&load.sheaf, keys)?;
+        if flagged.is_empty() {
+            return Ok(None);
+        }
+        let areas: BTreeSet<String> = match &dispatch.addressee {
+            Addressee::Area(code) => BTreeSet::from([code.clone()]),
+            _ => flagged
+                .values()
+                .map(|person| person.area_code.chars().take(options.area_digits).collect::<String>())
+                .filter(|area| !area.is_empty())
+                .collect(),
+        };
+        let number = &load.handout.id;
+        let wanted = match (load.on_record, &load.handout.sample) {
+            (true, recorded) => recorded.as_ref().map(Wanted::Again),
+            (false, _) => {
+                let tenth = flagged.len().div_ceil(10);
+                Some(Wanted::Lot(number, dispatch.controls.unwrap_or(tenth).max(1)))
+            }
+        };
+        let drawn = match (dispatch.payees, wanted) {
+            (Some(payees), Some(wanted)) => Some(draw(payees, &areas, &book.subjects()?, keys, &wanted)?),
+            _ => None,
+        };
+        let mut round =
+            Self { persons: Vec::new(), flagged: flagged.len() as u64, controls: 0, sample: None };
+        let mut all: Vec<(String, Person)> = flagged.into_iter().collect();
+        if let Some((sample, controls)) = drawn {
+            round.controls = controls.len() as u64;
+            round.sample = Some(sample);
+            all.extend(controls);
+        }
+        // By area, then in an order that means nothing.
+        all.sort_by(|(a, p), (b, q)| {
+            (&p.area_code, keys.place(number, a)).cmp(&(&q.area_code, keys.place(number, b)))
+        });
+        round.persons = all.into_iter().map(|(_, person)| person).collect();
+        Ok(Some(round))
+    }
+}
+
+/// The persons among the subjects, once each.
+fn persons(sheaf: &Sheaf, keys: &Keys) -> Result<BTreeMap<String, Person>, Diagnostic> {
     let mut persons: BTreeMap<String, Person> = BTreeMap::new();
     for finding in sheaf.heads() {
         let finding = finding?;
-        leads.insert(finding.finding_id);
         if finding.subject_type != SubjectType::Person {
             continue;
         }
@@ -395,7 +521,7 @@ fn contents(sheaf: &Sheaf, keys: &Keys) -> Result<(BTreeSet<String>, BTreeMap<St
             person.area_code = area;
         }
     }
-    Ok((leads, persons))
+    Ok(persons)
 }
 
 /// Who is drawn.
@@ -406,35 +532,36 @@ enum Wanted<'w> {
     Again(&'w Sample),
 }
 
-/// Draws persons without a lead. Whoever has the ledger draws the same again; the order of the payees does not matter.
+/// Draws persons without a lead. Whoever has the ledger draws the same again. Of a person who comes several times the first
+/// name and place count.
 fn draw(
     payees: Payees<'_>,
     areas: &BTreeSet<String>,
     known: &BTreeSet<String>,
     keys: &Keys,
-    wanted: Wanted<'_>,
+    wanted: &Wanted<'_>,
 ) -> Result<(Sample, Vec<(String, Person)>), Diagnostic> {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut drawn: BTreeMap<String, Payee> = BTreeMap::new();
     for payee in payees {
         let payee = payee?;
         let there = areas.iter().any(|area| payee.area_code.starts_with(area.as_str()));
-        if !there || known.contains(&payee.id_number) || !seen.insert(payee.id_number.clone()) {
+        let may_be_drawn = match wanted {
+            Wanted::Lot(..) => there && !known.contains(&payee.id_number),
+            // Whoever was drawn stays so, though there may be a lead about them by now.
+            Wanted::Again(sample) => sample.drawn.contains_key(&keys.person(&payee.id_number)),
+        };
+        if !may_be_drawn || !seen.insert(payee.id_number.clone()) {
             continue;
         }
-        match &wanted {
+        match wanted {
             Wanted::Lot(number, most) => {
                 drawn.insert(keys.rank(number, &payee.id_number), payee);
                 if drawn.len() > *most {
                     drawn.pop_last();
                 }
             }
-            Wanted::Again(sample) => {
-                let key = keys.person(&payee.id_number);
-                if sample.drawn.contains_key(&key) {
-                    drawn.insert(key, payee);
-                }
-            }
+            Wanted::Again(_) => drop(drawn.insert(keys.person(&payee.id_number), payee)),
         }
     }
     let mut sample = Sample { population: seen.len() as u64, drawn: BTreeMap::new() };
@@ -446,6 +573,10 @@ fn draw(
             Person { key, name: payee.name, id_number: payee.id_number.clone(), area_code: payee.area_code };
         controls.push((payee.id_number, person));
     }
+    let sample = match wanted {
+        Wanted::Lot(..) => sample,
+        Wanted::Again(recorded) => (*recorded).clone(),
+    };
     Ok((sample, controls))
 }
 
@@ -457,65 +588,62 @@ fn cancelled(
 ) -> Result<Vec<(Lead, Vec<String>)>, Diagnostic> {
     let mut gone = book.cancellations()?;
     gone.retain(|c| c.recipient == recipient && !listed.contains(&c.finding_id));
-    let leads = book.leads_of(&gone.iter().map(|c| c.finding_id.clone()).collect())?;
-    Ok(in_order(
-        gone.into_iter().filter_map(|c| Some((leads.get(&c.finding_id)?.clone(), c.handouts))).collect(),
-    ))
+    let mut leads = book.leads_of(&gone.iter().map(|c| c.finding_id.clone()).collect())?;
+    Ok(gone.into_iter().filter_map(|c| Some((leads.remove(&c.finding_id)?, c.handouts))).collect())
 }
 
-/// Gravest first.
-fn in_order(mut gone: Vec<(Lead, Vec<String>)>) -> Vec<(Lead, Vec<String>)> {
-    gone.sort_by(|(a, _), (b, _)| {
-        (b.severity, &a.rule_id, &a.finding_id).cmp(&(a.severity, &b.rule_id, &b.finding_id))
-    });
-    gone
+/// What is cancelled as its reader may see it, gravest first; then by names that tell nothing.
+fn told(eye: &Eye<'_>, gone: &[(Lead, Vec<String>)]) -> Vec<Cancelled> {
+    let mut told: Vec<(Severity, Cancelled)> = gone
+        .iter()
+        .map(|(lead, handouts)| {
+            let seen = eye.finding(&lead.without_rows());
+            let cancelled = Cancelled {
+                finding_id: seen.finding_id,
+                handouts: handouts.join(", "),
+                name: seen.subject_name.unwrap_or_default(),
+                subject_id: seen.subject_id,
+                rule_id: seen.rule_id,
+                withdrawn: lead.presence == Presence::Withdrawn,
+            };
+            (seen.severity, cancelled)
+        })
+        .collect();
+    told.sort_by(|(a, x), (b, y)| (b, &x.rule_id, &x.finding_id).cmp(&(a, &y.rule_id, &y.finding_id)));
+    told.into_iter().map(|(_, cancelled)| cancelled).collect()
 }
 
-fn told(eye: &Eye<'_>, lead: &Lead, handouts: &[String]) -> Cancelled {
-    let seen = eye.finding(&lead.without_rows());
-    Cancelled {
-        finding_id: seen.finding_id,
-        handouts: handouts.join(", "),
-        name: seen.subject_name.unwrap_or_default(),
-        subject_id: seen.subject_id,
-        rule_id: seen.rule_id,
-        withdrawn: lead.presence == Presence::Withdrawn,
+fn shown(masker: &Masker, person: &Person) -> Person {
+    Person {
+        name: masker.name(&person.name),
+        id_number: masker.id_number(&person.id_number),
+        ..person.clone()
     }
 }
 
-fn shown(eye: &Eye<'_>, person: Person) -> Person {
-    let as_finding = Finding {
-        subject_type: SubjectType::Person,
-        subject_id: person.id_number.clone(),
-        subject_name: Some(person.name.clone()),
-        ..nothing()
-    };
-    let seen = eye.finding(&as_finding);
-    Person { name: seen.subject_name.unwrap_or_default(), id_number: seen.subject_id, ..person }
+fn on_record_without_files(fault: Diagnostic, number: &str) -> Diagnostic {
+    fault.with_help(
+        format!("清单 {number} 已记入台账而文件没有写成；排除故障后执行 `mingcha export --number {number}` 补写"),
+        format!("the list {number} is on record without its files; when this is mended, `mingcha export --number {number}` writes them"),
+    )
 }
 
-fn nothing() -> Finding {
-    Finding {
-        finding_id: String::new(),
-        rule_id: String::new(),
-        rule_version: 0,
-        severity: Severity::Info,
-        grade: String::new(),
-        identity: String::new(),
-        subject_type: SubjectType::Person,
-        subject_id: String::new(),
-        subject_name: None,
-        area_code: None,
-        period_from: None,
-        period_to: None,
-        amount_fen: None,
-        message: mingcha_rules::Text::default(),
-        measures: BTreeMap::new(),
-        candidates: 0,
-        evidence: Vec::new(),
-        counter_evidence: Vec::new(),
-        exclusions_checked: Vec::new(),
-    }
+fn no_such_list(number: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC895",
+        format!("台账中没有编号为 {number} 的清单"),
+        format!("the ledger has no list of the number {number}"),
+    )
+    .with_help("编号如 E0007，见发出的文件名", "a number looks like E0007 and begins the names of its files")
+}
+
+fn no_run() -> Diagnostic {
+    Diagnostic::error(
+        "MC892",
+        "导出需要一次运行的结果，但台账所记的运行文件夹都已不在原处",
+        "an export needs the folder of a run, but none of those that the ledger knows is there any more",
+    )
+    .with_help("用 `--run` 指出一个", "name one with `--run`")
 }
 
 fn counts_for_nobody() -> Diagnostic {
@@ -546,13 +674,18 @@ fn nobody_there(addressee: &Addressee) -> Diagnostic {
     )
 }
 
-fn nothing_new(recipient: &str) -> Diagnostic {
+fn nothing_new(handouts: &[Handout], recipient: &str) -> Diagnostic {
+    let theirs = handouts.iter().rfind(|list| list.recipient == recipient && !list.whose.is_empty());
+    let number = theirs.map_or("-", |list| list.id.as_str());
     Diagnostic::error(
         "MC894",
-        format!("{recipient} 已持有全部待办线索，没有新的可发"),
-        format!("{recipient} holds all of the open leads already; there is nothing new to hand out"),
+        format!("{recipient} 已持有全部待办线索（最近的清单 {number}），没有新的可发"),
+        format!("{recipient} holds all of the open leads already (last list {number}); there is nothing new to hand out"),
     )
-    .with_help("要重发全部，去掉 `--new`", "leave `--new` out to hand all of them out once more")
+    .with_help(
+        format!("要重发全部，去掉 `--new`；文件丢失时用 `--number {number}` 补写"),
+        format!("leave `--new` out to hand all of them out once more; `--number {number}` writes lost files again"),
+    )
 }
 
 fn not_in_ledger(n: usize) -> Diagnostic {

@@ -185,7 +185,7 @@ const FINDINGS: [Spec; 24] = [
     ("涉及金额（元）", "Amount (yuan)", 14, Show::Money),
     ("支持的证据", "Evidence for", 40, Show::Wrapped),
     ("相反的证据", "Evidence against", 32, Show::Wrapped),
-    ("已核对的排除情形", "Exclusions checked", 32, Show::Wrapped),
+    ("已核对的排除情形", "Exclusions checked", 44, Show::Wrapped),
     ("证据强度", "Strength", 10, Show::Centred),
     ("身份核对", "Identity", 18, Show::Wrapped),
     ("结论", "Conclusion", 20, Show::Fill(Field::Conclusion)),
@@ -361,29 +361,29 @@ fn in_short(job: &Job<'_>, finding: &Finding, rows: &[EvidenceRow]) -> String {
     lines.join("\n")
 }
 
+/// What was left out of the finding, a line each; then in one line what was looked at and does not apply.
 fn exclusions(job: &Job<'_>, finding: &Finding) -> String {
     let lang = job.lang();
     let rule = job.catalogue.rule(&finding.rule_id);
-    let lines: Vec<String> = finding
-        .exclusions_checked
-        .iter()
-        .map(|checked| {
-            let title = rule
-                .and_then(|r| r.exclusions.iter().find(|e| e.code == checked.code))
-                .map(|e| format!("{} ", e.title.get(lang)))
-                .unwrap_or_default();
-            let result = match (lang, checked.excused) {
-                (Lang::Zh, 0) => "不符合".to_owned(),
-                (Lang::Zh, n) => format!("已扣除 {n} 条"),
-                (Lang::En, 0) => "does not apply".to_owned(),
-                (Lang::En, n) => format!("{n} left out"),
-            };
-            match lang {
-                Lang::Zh => format!("{title}{}：{result}", checked.code),
-                Lang::En => format!("{title}{}: {result}", checked.code),
-            }
+    let named = |code: &str| {
+        let exclusion = rule.and_then(|rule| rule.exclusions.iter().find(|e| e.code == code));
+        exclusion.map_or_else(|| code.to_owned(), |e| format!("{} {code}", e.title.get(lang)))
+    };
+    let (none, some): (Vec<_>, Vec<_>) = finding.exclusions_checked.iter().partition(|c| c.excused == 0);
+    let mut lines: Vec<String> = some
+        .into_iter()
+        .map(|checked| match lang {
+            Lang::Zh => format!("{}：已扣除 {} 条", named(&checked.code), checked.excused),
+            Lang::En => format!("{}: {} left out", named(&checked.code), checked.excused),
         })
         .collect();
+    if !none.is_empty() {
+        let none: Vec<String> = none.into_iter().map(|checked| named(&checked.code)).collect();
+        lines.push(match lang {
+            Lang::Zh => format!("不符合：{}", none.join("；")),
+            Lang::En => format!("do not apply: {}", none.join("; ")),
+        });
+    }
     lines.join("\n")
 }
 
@@ -411,8 +411,7 @@ fn evidence_row(
 ) -> Vec<Cell> {
     let lang = job.lang();
     let text = |t: String| if t.is_empty() { Cell::Blank } else { Cell::Text(t) };
-    let rule_title = job.rule_title(&finding.rule_id);
-    let title = row.title.as_ref().unwrap_or(&rule_title).get(lang).to_owned();
+    let title = row.title.clone().unwrap_or_else(|| job.rule_title(&finding.rule_id)).get(lang).to_owned();
     vec![
         Cell::Text(finding.finding_id.clone()),
         Cell::Count(number),

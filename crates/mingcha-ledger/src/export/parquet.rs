@@ -13,7 +13,7 @@ use super::sheaf::Part;
 use crate::fault;
 use crate::table::{self, Columns, Tabled};
 
-/// Writes the findings, in the order of `findings.parquet`.
+/// Writes the findings, by rule.
 pub(super) fn write(job: &Job<'_>, part: &Part<'_>, path: &Path) -> Result<(), Diagnostic> {
     let mut part = part.clone();
     // By id inside a rule: the subject's number is masked here, and its order would tell something of it.

@@ -1,7 +1,7 @@
 //! The findings of a list. Evidence unpacked takes ten times the room of its text, and a list needs it once for each
 //! sheet; so a [`Sheaf`] holds findings as they lie in the run's file, what a list is ordered and counted by is read
-//! beforehand ([`Line`]), and the whole of a finding is unpacked when its row is written. Nobody gets one out of here
-//! but as its reader may see it ([`Eye`]). Knows no format.
+//! beforehand ([`Line`]), and the whole of a finding is unpacked when its row is written, as its reader may see it
+//! ([`Eye`]). Knows no format.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -86,7 +86,7 @@ impl Sheaf {
         self.bare.len() as u64
     }
 
-    /// All of them, unmasked, without their rows.
+    /// All of them, unmasked, without their rows: to be counted and entered, not to be shown.
     pub(super) fn heads(&self) -> impl Iterator<Item = Result<Finding, Diagnostic>> {
         self.places.iter().map(|place| match *place {
             Place::Packed { batch, row } => head(&self.packed[batch], row),

@@ -2,6 +2,7 @@
 //! as text, the outcome columns open and everything else locked. Rows go to the disk as they come
 //! (constant memory), into the export's own folder: personal data never touches the system's temporary folder.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,7 @@ use rust_xlsxwriter::{
 };
 
 use super::counts::{self, Count};
-use super::issue::Scope;
+use super::issue::Addressee;
 use super::list::{self, Answer, Cell, Column, Field, Kind, Show, Table};
 use super::sheaf::Part;
 use super::visits::{self, Cancelled};
@@ -37,7 +38,13 @@ const COMPRESSION: u8 = 4;
 const CHUNK: usize = 256;
 const CHUNKS: usize = 8;
 /// Lines of a row beyond which it is cut off on the sheet (not in the cell).
-const LINES: usize = 9;
+const LINES: usize = 12;
+
+/// Writes a workbook; where the disk is full the library panics in the middle.
+pub(super) fn guarded(path: &Path, write: impl FnOnce() -> Result<(), Diagnostic>) -> Result<(), Diagnostic> {
+    catch_unwind(AssertUnwindSafe(write))
+        .unwrap_or_else(|_| Err(fault::unwritable(path, "the workbook could not be finished")))
+}
 
 /// Writes the findings of the whole run, or of one area.
 pub(super) fn write(
@@ -80,8 +87,8 @@ pub(super) fn write(
 /// Writes the sheet of persons to be visited, with no word of why.
 pub(super) fn write_visits(job: &Job<'_>, persons: &[visits::Person], path: &Path) -> Result<(), Diagnostic> {
     let lang = job.lang();
-    let area = match &job.scope {
-        Scope::Area(code) => Some(code.as_str()),
+    let area = match &job.addressee {
+        Addressee::Area(code) => Some(code.as_str()),
         _ => None,
     };
     let mut book = Book { for_visitors: true, ..Book::new(job, area, path)? };
@@ -206,14 +213,16 @@ impl<'a> Book<'a> {
     ) -> Result<Vec<Written>, Diagnostic> {
         let job = self.job;
         let table = match (&job.issued, kind) {
-            (Some(mark), Some(kind)) => sealed(table, mark.keys.cells(mark.number, kind.as_str())),
+            (Some(mark), Some(kind)) => {
+                sealed(table, mark.keys.cells(mark.number, kind.as_str(), self.area.unwrap_or("")))
+            }
             _ => table,
         };
         let Table { columns, rows } = table;
         let (sender, chunks) = sync_channel(CHUNKS);
         // Unpacking and wording the next rows while these are written: either takes half of the time.
         std::thread::scope(|scope| {
-            scope.spawn(move || {
+            let words = std::thread::Builder::new().spawn_scoped(scope, move || {
                 let mut rows = rows;
                 let chunk = || rows.by_ref().take(CHUNK).collect::<Vec<_>>();
                 // Whoever takes no more rows has failed, and says so.
@@ -222,6 +231,7 @@ impl<'a> Book<'a> {
                     .try_for_each(|chunk| sender.send(chunk))
                     .ok();
             });
+            words.map_err(|e| fault::unwritable(self.path, e))?;
             self.written(title, &columns, &mut chunks.into_iter().flatten(), kind, layout)
         })
     }
@@ -338,7 +348,7 @@ impl<'a> Book<'a> {
         if let Some(area) = self.area {
             facts.insert(0, (say(lang, "地区", "Area"), job.area_label(area)));
         }
-        if let Scope::Person(name) = &job.scope {
+        if let Addressee::Person(name) = &job.addressee {
             facts.insert(0, (say(lang, "承办人", "Assigned to"), name.clone()));
         }
         if let Some(recipient) = &job.options.recipient {
@@ -426,7 +436,7 @@ impl<'a> Book<'a> {
             facts.push(("ledger", mark.ledger.clone()));
             facts.push(("issued_at", mark.at.to_owned()));
             facts.push(("expires", mark.expires.to_owned()));
-            let seal = seal_of_meta(&mark.keys, facts.iter().map(|(name, value)| (*name, value.as_str())));
+            let seal = seal_of_meta(mark.keys, facts.iter().map(|(name, value)| (*name, value.as_str())));
             facts.push(("seal", seal));
         }
         let sheet = self.workbook().add_worksheet();

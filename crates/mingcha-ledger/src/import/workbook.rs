@@ -124,6 +124,7 @@ impl Workbook {
             faults.push(edited(&self.file, place, "工作簿的说明信息", "what the workbook says of itself"));
             return (rows, faults);
         }
+        let area = self.fact("area").unwrap_or("");
         let mut lists: BTreeMap<Kind, (u64, BTreeSet<u64>)> = BTreeMap::new();
         for (kind, claimed, name) in self.lists() {
             let seen = lists.entry(kind).or_default();
@@ -132,8 +133,13 @@ impl Workbook {
                 faults.push(no_sheet(&self.file, name));
                 continue;
             };
-            let sheet =
-                Sheet { file: &self.file, name, kind, range, seals: keys.cells(&handout.id, kind.as_str()) };
+            let sheet = Sheet {
+                file: &self.file,
+                name,
+                kind,
+                range,
+                seals: keys.cells(&handout.id, kind.as_str(), area),
+            };
             sheet.read(&mut seen.1, &mut rows, &mut faults);
         }
         for (kind, (claimed, seen)) in &lists {
@@ -382,8 +388,8 @@ fn rows_gone(file: &str, sheet: &str, missing: &[String]) -> Diagnostic {
     let (zh, en) = (missing.join("、"), missing.join(", "));
     Diagnostic::error(
         "MC883",
-        format!("锁定的行已被删除：序号 {zh}"),
-        format!("locked rows were removed: no. {en}"),
+        format!("锁定的行已被删除：导出时本表（不计标题）的第 {zh} 行"),
+        format!("locked rows were removed: no. {en} of this list as exported (without the heading)"),
     )
     .in_file(file)
     .at_column(format!("{sheet}!A1"))

@@ -576,7 +576,7 @@ fn a_row_that_was_copied_over_another_is_named_and_so_is_the_one_that_is_missing
     let brought = look(&house.desk, &[path]);
     let wanted = [("MC883".to_owned(), format!("{LIST}!A1")), ("MC884".to_owned(), format!("{LIST}!A3"))];
     assert_eq!(errors(&brought[0]), wanted.into(), "{:?}", brought[0].faults);
-    assert!(brought[0].faults.iter().any(|f| f.message.zh.ends_with("序号 2")), "{:?}", brought[0].faults);
+    assert!(brought[0].faults.iter().any(|f| f.message.zh.ends_with("的第 2 行")), "{:?}", brought[0].faults);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use calamine::{Reader, Xlsx, open_workbook};
 use mingcha_ledger::book::{Book, By, Policy};
-use mingcha_ledger::{Addressee, Dispatch, ExportOptions, Issued, Payee, Profile, issue};
+use mingcha_ledger::{Addressee, Dispatch, ExportOptions, Issued, Payee, Profile, issue, reissue};
 use mingcha_rules::{Diagnostic, Finding, Lang};
 use rust_xlsxwriter::ExcelDateTime;
 use zip::write::SimpleFileOptions;
@@ -199,6 +199,16 @@ impl Order<'_> {
         let catalogue = catalogue(&contracts, &rules);
         issue(book, dispatch, out, &options, &catalogue, By { who: "zhang", at: self.at })
     }
+}
+
+/// Writes a list on record again, asking for everything in full and in English.
+pub(crate) fn again(book: &mut Book, number: &str, out: &Path) -> Result<Issued, Diagnostic> {
+    let options =
+        ExportOptions { profile: Profile::Investigator, lang: Lang::En, ..ExportOptions::default() };
+    let (contracts, rules) = (contracts(), [rule()]);
+    let catalogue = catalogue(&contracts, &rules);
+    let at = "2027-01-01T00:00:00Z";
+    reissue(book, number, None, &Policy::default(), out, &options, &catalogue, By { who: "zhang", at })
 }
 
 /// The file of an export whose name ends so.

@@ -43,6 +43,18 @@ fn another_wording_or_another_place_of_the_rows_is_the_same_lead_as_it_was() {
 }
 
 #[test]
+fn a_period_that_goes_on_until_tonight_is_no_change_and_one_that_ends_earlier_is() {
+    let (mut finding, id) = one();
+    finding.period_to = Some("2026-11-01".to_owned());
+    let desk = first(&finding);
+    finding.period_to = Some("2026-11-02".to_owned());
+    finding.period_from = Some("2024-11-01".to_owned());
+    assert_eq!(counts(&desk.absorb(&Tonight::new("2026-11-02", vec![finding.clone()]))), [("continuing", 1)]);
+    assert_eq!(desk.story(&id), ["new"]);
+    assert_eq!(counts(&desk.absorb(&Tonight::new("2026-11-03", vec![finding]))), [("changed", 1)]);
+}
+
+#[test]
 fn a_change_says_what_changed() {
     let (finding, id) = one();
     let desk = first(&finding);

@@ -144,6 +144,80 @@ fn what_the_recipient_holds_already_stays_away_until_something_new_is_said_of_it
 }
 
 #[test]
+fn a_lead_that_was_opened_anew_comes_back_to_whoever_held_it() {
+    let all = villages(1, 2);
+    let desk = desk(all.clone());
+    let out = desk.dir.path().join("lists");
+    let id = &all[0].finding_id;
+    let act = |action: Action| {
+        desk.open().act(&of(id), &action, &desk.policy, by("2026-11-01")).unwrap();
+    };
+    let to_li = || Action::Assign { to: Some("li".to_owned()) };
+    let list = |at: &str| {
+        let addressee = Addressee::Person("li".to_owned());
+        let order = Order { addressee, recipient: "li", only_new: true, at, ..Order::default() };
+        order.make(&mut desk.open(), &out).map(|issued| issued.leads).map_err(|f| f.code)
+    };
+    act(to_li());
+    assert_eq!(list("2026-11-02T07:00:00+08:00"), Ok(1));
+    let clear = mingcha_ledger::book::Clearance::Legitimate;
+    act(Action::Clear { reason: clear, text: "lawful".to_owned() });
+    act(Action::Reopen { text: "it was not".to_owned() });
+    act(to_li());
+    assert_eq!(list("2026-11-02"), Ok(1), "whatever the clock of the two says");
+    assert_eq!(list("2026-11-02"), Err("MC894".to_owned()));
+}
+
+#[test]
+fn a_list_of_everything_or_a_masked_one_is_not_what_somebody_works_with() {
+    let desk = desk(villages(1, 2));
+    let out = desk.dir.path().join("lists");
+    let mut book = desk.open();
+    let mut leads = |addressee, profile| {
+        let order = Order { addressee, profile, only_new: true, ..Order::default() };
+        order.make(&mut book, &out).map(|issued| issued.leads).map_err(|f| f.code)
+    };
+    let area = || Addressee::Area(village_code(0));
+    assert_eq!(leads(Addressee::Everything, Profile::Investigator), Ok(2));
+    assert_eq!(leads(area(), Profile::Supervisor), Ok(2));
+    assert_eq!(leads(area(), Profile::Investigator), Ok(2));
+    assert_eq!(leads(area(), Profile::Supervisor), Err("MC894".to_owned()), "the full one shows more");
+}
+
+#[test]
+fn a_list_that_only_cancels_sends_nobody_on_a_round() {
+    let all = villages(1, 2);
+    let desk = desk(all.clone());
+    let out = desk.dir.path().join("lists");
+    Order { payees: Some(payees(0, 9)), ..Order::default() }.make(&mut desk.open(), &out).unwrap();
+    desk.absorb(&Tonight::new("2026-11-02", vec![]));
+    let order = Order { payees: Some(payees(0, 9)), only_new: true, ..Order::default() };
+    let issued = order.make(&mut desk.open(), &out).unwrap();
+    assert_eq!((issued.leads, issued.cancelled, issued.controls, issued.files.len()), (0, 2, None, 1));
+}
+
+#[test]
+fn a_list_on_record_can_be_written_again_with_what_it_cancelled() {
+    let all = villages(1, 3);
+    let desk = desk(all.clone());
+    let out = desk.dir.path().join("lists");
+    let order = |at| Order { profile: Profile::Supervisor, at, ..Order::default() };
+    order("2026-11-02T01:00:00Z").make(&mut desk.open(), &out).unwrap();
+    order("2026-11-02T02:00:00Z").make(&mut desk.open(), &out).unwrap();
+    desk.absorb(&Tonight::new("2026-11-02", all[..1].to_vec()));
+    let third = order("2026-11-03T01:00:00Z").make(&mut desk.open(), &out).unwrap();
+    assert_eq!((third.number.as_str(), third.cancelled), ("E0003", 2));
+    let bytes = std::fs::read(file(&third, "findings.xlsx")).unwrap();
+    order("2026-11-03T02:00:00Z").make(&mut desk.open(), &out).unwrap();
+    let head = desk.open().head().unwrap();
+    let again = crate::filled::again(&mut desk.open(), "E0003", &desk.dir.path().join("again")).unwrap();
+    assert!(std::fs::read(file(&again, "findings.xlsx")).unwrap() == bytes);
+    assert_eq!(desk.open().head().unwrap(), head);
+    let told = crate::filled::again(&mut desk.open(), "E0009", &out).unwrap_err();
+    assert_eq!(told.code, "MC895");
+}
+
+#[test]
 fn a_list_for_an_occasion_is_made_once_and_written_again_as_it_was() {
     let all = villages(1, 4);
     let desk = desk(all.clone());

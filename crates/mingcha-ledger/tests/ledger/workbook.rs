@@ -67,7 +67,7 @@ fn a_finding_arrives_cell_for_cell() {
     assert!(against.starts_with("死亡后的就诊：门诊购药（"), "{against}");
     assert_eq!(
         cell("已核对的排除情形"),
-        text("登记时间差 X-LAG：已扣除 1 条\n死亡后有生命迹象 X-ALIVE：不符合")
+        text("登记时间差 X-LAG：已扣除 1 条\n不符合：死亡后有生命迹象 X-ALIVE")
     );
 
     let evidence = book.worksheet_range("证据明细").unwrap();

@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, NaiveDate, Utc};
 use mingcha_intake::Store;
 use mingcha_ledger::report::{Asked, Subject, report};
-use mingcha_ledger::{Book, ExportOptions, RunFolder, file_name};
+use mingcha_ledger::{Addressee, Book, ExportOptions, Profile, RunFolder, file_name};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::OutcomeKind;
 use serde_json::json;
@@ -100,6 +100,10 @@ impl Plan {
         let rules = text("nightly.rules").unwrap_or_default();
         if !config.night.receivers.is_empty() {
             config.needed("paths.export", "paths.export", None)?;
+            let public = export::options(context).profile == Profile::Public;
+            if public && config.night.receivers.iter().any(|receiver| receiver.profile.is_none()) {
+                return Err(Failure::usage(no_counts()));
+            }
         }
         Ok(Self {
             folder: config.needed("nightly.folder", "nightly.folder", None)?,
@@ -140,6 +144,7 @@ impl Office<'_> {
     /// The night that is due, after one that was left open; nothing where it was done already.
     pub(super) fn night(&self, again: bool, as_of: Option<&str>) -> Outcome {
         let folder = &self.plan.folder;
+        self.context.config.setting("ledger.as", self.desk.who.clone()).ok_or_else(ledger::nobody)?;
         fs::create_dir_all(folder.join("runs")).map_err(|e| Failure::disk(folder, &e))?;
         let holder = format!("mingcha nightly, process {}, since {}", std::process::id(), run::now());
         let _lock = Lock::named(folder, &holder)?;
@@ -215,6 +220,7 @@ impl Office<'_> {
         let Some(night) = &mut state.open else { return Ok(Exit::Done) };
         night.attempts += 1;
         night.fault.clear();
+        night.fault_exit = 0;
         let heart = Heart::start(folder, &night.as_of, night.step);
         if night.attempts > 1 {
             let (day, step) = (&night.as_of, night.step.title());
@@ -261,7 +267,7 @@ impl Office<'_> {
         if failure.exit != Exit::Interrupted {
             let code = failure.diagnostics.first().map_or("?", |d| d.code.as_str()).to_owned();
             night.fault = code;
-            night.exit = failure.exit.code();
+            night.fault_exit = failure.exit.code();
             let what = format!("{:?} {}", night.step, night.fault);
             if night.told != what {
                 night.told = what;
@@ -452,6 +458,12 @@ impl Office<'_> {
     /// Lists for people, but for the rules that something holds back.
     fn export(&self, night: &mut NightRecord, before: &BTreeMap<String, u64>) -> Result<(), Failure> {
         let run = RunFolder::open(Path::new(&night.run)).map_err(inputs)?;
+        // Where lists go may have been mended since the night began.
+        if let Some(root) = &self.plan.lists
+            && !Path::new(&night.lists).starts_with(root)
+        {
+            night.lists = free(root, &night.as_of).display().to_string();
+        }
         night.held = self.trips(&run, before)?;
         if !night.held.is_empty() {
             worse(night, Exit::Held);
@@ -461,60 +473,70 @@ impl Office<'_> {
         if !night.lists.is_empty() {
             night.listed = self.lists(&run, Path::new(&night.lists), night.held.keys().cloned().collect())?;
         }
-        night.handed_out = self.hand_out(night)?;
-        // The lists on record tell holders what stands no more.
-        if !night.handed_out.is_empty() {
-            let path = self.context.config.needed("ledger.path", "--ledger", None)?;
-            let book = Book::read(&path).map_err(ledger::refused)?;
-            night.cancellations = book.cancellations().map_err(ledger::refused)?.len() as u64;
+        let (out, held) = (PathBuf::from(&night.lists), night.held.keys().cloned().collect());
+        let made = self.hand_out(&out, &held, true)?;
+        for (place, fault) in &made.faults {
+            night.not_handed_out.insert(*place, fault.code.clone());
+            worse(night, export::not_issued(fault.clone()).exit);
+        }
+        night.handed_out = made.numbers;
+        if let Some(cancellations) = made.cancellations {
+            night.cancellations = cancellations;
         }
         Ok(())
     }
 
-    /// A list on record for everybody in `[[list]]` for whom there is something new; gives their numbers. A night that
-    /// died here and goes on writes those once more that are on record already.
-    fn hand_out(&self, night: &NightRecord) -> Result<Vec<String>, Failure> {
+    /// A workbook on record, below `out`, for everybody in `[[list]]` for whom there is something new. Those of a night
+    /// are made once: a night that died here and goes on writes them again. One that cannot be made keeps nobody else
+    /// from theirs.
+    fn hand_out(&self, out: &Path, held: &BTreeSet<String>, of_night: bool) -> Result<HandedOut, Failure> {
+        let mut made = HandedOut::default();
         let receivers = &self.context.config.night.receivers;
-        let mut numbers = Vec::new();
         if receivers.is_empty() {
-            return Ok(numbers);
+            return Ok(made);
         }
         let shelf = Shelf::open(self.context, self.packs);
         let desk = ledger::Desk::needed(self.context, self.desk, &shelf)?;
         let store = Store::open(&self.plan.store).map_err(inputs)?;
         let catalogue = export::catalogue(&shelf);
-        let occasion = Path::new(&night.run).file_name().map(|name| name.to_string_lossy().into_owned());
         let mut book = desk.open()?;
-        for receiver in receivers {
+        let night = book.nights().map_err(ledger::refused)?.pop().map(|night| night.night);
+        for (place, receiver) in (1..).zip(receivers) {
             self.context.interrupt.check()?;
             let usual = export::options(self.context);
             let options = ExportOptions {
                 profile: receiver.profile.unwrap_or(usual.profile),
-                held_back: night.held.keys().cloned().collect(),
+                // To be filled in and to come back.
+                format: mingcha_ledger::Format::Xlsx,
+                held_back: held.clone(),
                 // Nobody has been told of it before the night is done.
                 replace: true,
                 ..usual
             };
-            let recipient = receiver.recipient.as_ref().unwrap_or(&receiver.whose);
-            let out = Path::new(&night.lists).join("for").join(file_name(recipient));
             let order = export::Order {
-                addressee: export::addressee(&receiver.whose),
-                recipient: receiver.recipient.clone(),
+                addressee: Addressee::parse(&receiver.whose),
+                recipient: Some(receiver.name().to_owned()),
                 expires: export::last_day(&desk, receiver.days),
                 run: None,
                 store: Some(&store),
                 controls: receiver.controls,
                 only_new: true,
-                occasion: occasion.clone(),
+                occasion: night.clone().filter(|_| of_night),
             };
+            let out = out.join("for").join(file_name(receiver.name()));
             match export::hand_out(&mut book, &desk, order, &out, &options, &catalogue) {
-                Ok(issued) => numbers.push(issued.number),
+                Ok(issued) => made.numbers.push(issued.number),
                 // Nothing is open there, or the recipient has it all.
                 Err(fault) if matches!(fault.code.as_str(), "MC855" | "MC894") => {}
-                Err(fault) => return Err(ledger::refused(fault)),
+                Err(fault) => {
+                    self.context.screen.diagnostics(std::slice::from_ref(&fault));
+                    made.faults.push((place, fault));
+                }
             }
         }
-        Ok(numbers)
+        // The lists told holders what stands no more.
+        made.cancellations = Some(book.cancellations().map_err(ledger::refused)?.len() as u64);
+        Ok(made)
     }
 
     /// Writes the lists of `run` into `out`, which appears whole or not at all; gives the findings in them.
@@ -683,14 +705,26 @@ impl Office<'_> {
         let listed = self.lists(&run, &out, others)?;
         desk.open()?.release(&night.as_of, rules, desk.by()).map_err(ledger::refused)?;
         night.held.retain(|rule, _| !rules.contains(rule));
+        let still: BTreeSet<String> = night.held.keys().cloned().collect();
         state.write(folder)?;
+        let made = self.hand_out(&out, &still, false)?;
         let (out, listed) = (out.display(), count(listed));
         let screen = &self.context.screen;
         screen.line(screen.say(
             &format!("已放行 {}：{listed} 条线索，{out}", rules.join("、")),
             &format!("released {}: {listed} findings in {out}", rules.join(", ")),
         ));
-        Ok(Exit::Done)
+        if !made.numbers.is_empty() {
+            let (zh, en) = (made.numbers.join("、"), made.numbers.join(", "));
+            screen.line(
+                screen.say(&format!("已生成的下发清单：{zh}"), &format!("lists to be handed out: {en}")),
+            );
+        }
+        match made.faults.into_iter().next() {
+            // Each was shown when it happened.
+            Some((_, fault)) => Ok(export::not_issued(fault).exit),
+            None => Ok(Exit::Done),
+        }
     }
 
     /// One line for whoever watches, and an exit code.
@@ -750,7 +784,7 @@ impl Office<'_> {
             let (why_zh, why_en, exit) = if open.fault.is_empty() {
                 ("进程被终止".to_owned(), "its process ended".to_owned(), Exit::Internal)
             } else {
-                (open.fault.clone(), open.fault.clone(), Exit::of_code(open.exit))
+                (open.fault.clone(), open.fault.clone(), Exit::of_code(open.fault_exit))
             };
             return Health::new(
                 "failed",
@@ -818,6 +852,16 @@ impl Office<'_> {
             }
         }
     }
+}
+
+/// What `[[list]]` came to.
+#[derive(Debug, Default)]
+struct HandedOut {
+    numbers: Vec<String>,
+    /// By the place of the entry, from 1.
+    faults: Vec<(usize, Diagnostic)>,
+    /// Leads that somebody still holds and that stand no more.
+    cancellations: Option<u64>,
 }
 
 /// How things stand.
@@ -940,6 +984,15 @@ fn not_held(rule: &str) -> Diagnostic {
         "用 `mingcha nightly --status --format json` 查看",
         "`mingcha nightly --status --format json` shows which",
     )
+}
+
+fn no_counts() -> Diagnostic {
+    Diagnostic::error(
+        "MC891",
+        "`export.profile` 为 public，而 `[[list]]` 没有写明 `profile`：下发的清单不能只含统计数",
+        "`export.profile` is public and a `[[list]]` names no `profile`: a list to be worked through cannot be counts only",
+    )
+    .with_help("在 `[[list]]` 中写明 profile", "give that `[[list]]` a profile")
 }
 
 fn too_many_letters(n: usize) -> Diagnostic {

@@ -93,6 +93,9 @@ pub(super) fn letter(night: &NightRecord, lang: Lang, link: Option<&str>) -> Let
     some(night.without.keys().collect(), "文件有误、未采用的数据集", "datasets left out for a broken file");
     some(night.not_evaluated.keys().collect(), "没有结果的规则", "rules without an answer");
     some(night.held.keys().collect(), "暂缓导出的规则", "rules whose lists are held back");
+    let without: Vec<String> =
+        night.not_handed_out.iter().map(|(place, code)| format!("[[list]] {place} {code}")).collect();
+    some(without.iter().collect(), "未能生成的下发清单", "lists that could not be made");
     some(night.handed_out.iter().collect(), "已生成的下发清单", "lists to be handed out");
     for (n, zh, en) in [
         (night.cancellations, "已发出而不再成立、待通知持有人", "handed out and standing no more"),
@@ -108,7 +111,7 @@ pub(super) fn letter(night: &NightRecord, lang: Lang, link: Option<&str>) -> Let
     let facts = json!({
         "as_of": night.as_of, "night": night.number, "marks": night.marks, "late": night.late, "missed": night.missed,
         "missing": night.missing, "without": night.without.keys().collect::<Vec<_>>(), "not_evaluated": night.not_evaluated,
-        "held": night.held.keys().collect::<Vec<_>>(), "handed_out": night.handed_out, "cancellations": night.cancellations, "to_purge": night.to_purge,
+        "held": night.held.keys().collect::<Vec<_>>(), "handed_out": night.handed_out, "not_handed_out": night.not_handed_out, "cancellations": night.cancellations, "to_purge": night.to_purge,
         "exit_code": night.exit, "fault": night.fault, "link": link.map(|link| link.replace("{as_of}", day)),
     });
     Letter { to: 0, subject, text: lines.join("\n"), facts, trouble, failed: 0 }

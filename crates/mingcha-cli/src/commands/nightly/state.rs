@@ -106,14 +106,18 @@ pub(crate) struct NightRecord {
     pub(crate) listed: u64,
     /// Numbers of the lists that were handed out.
     pub(crate) handed_out: Vec<String>,
+    /// Entries of `[[list]]`, by their place from 1, for whom no list could be made, and the code of the fault.
+    pub(crate) not_handed_out: BTreeMap<usize, String>,
     /// The report, if one was written.
     pub(crate) report: String,
     /// Things whose clock has run out.
     pub(crate) to_purge: u64,
     /// The exit code it ended with.
     pub(crate) exit: u8,
-    /// Why it stopped, where it did: step and code of the fault.
+    /// Why it stopped, where it did: code of the fault.
     pub(crate) fault: String,
+    /// The exit code of that; none of it is left once it goes on.
+    pub(crate) fault_exit: u8,
     /// What of that was told already.
     pub(crate) told: String,
 }
