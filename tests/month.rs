@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its month has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -349,6 +349,9 @@ path = 'cremations*.csv'
 [[expect]]
 path = 'pension_payments*.csv'
 required = true
+[[list]]
+for = '88'
+recipient = 'desk'
 ";
 
 fn mingcha(at: &Path, args: &[&str]) -> Command {
@@ -412,8 +415,12 @@ fn month(home: &Path, kills: &[u32]) -> Kills {
         Extracts::of(night).write(night, &home.join("in"));
         if kills.get(done.len()).is_some_and(|from| night >= *from) && killed(home, night, usual) {
             let told = mingcha(home, &["nightly", "--status", "--at", &at(night)]).output().unwrap();
-            assert_ne!(told.status.code(), Some(0));
-            done.push((night, String::from_utf8(told.stdout).unwrap()));
+            let text = String::from_utf8(told.stdout).unwrap();
+            // Killed when all was done and said: that disturbs nobody, and the next night is tried.
+            let over = format!("ok: the night of 2026-07-{night:02} was done");
+            if told.status.code() != Some(0) || !text.starts_with(&over) {
+                done.push((night, text));
+            }
         }
         let begun = Instant::now();
         nightly(home, night);
@@ -524,6 +531,44 @@ fn a_month_with_kills_ends_with_the_ledger_of_an_undisturbed_one() {
             assert_eq!(names.len(), 30, "{folder}: {names:?}");
             assert!(names.iter().all(|name| name.starts_with("2026-07-")), "{names:?}");
         }
+    }
+}
+
+#[test]
+fn every_lead_reached_the_desk_once_for_each_piece_of_news_and_was_taken_back_where_it_fell() {
+    let (quiet, disturbed, _) = months();
+    for home in [quiet, disturbed] {
+        let book = Book::read(&ledger(home)).unwrap();
+        let handouts = book.handouts().unwrap();
+        let occasions: BTreeSet<&String> = handouts.iter().map(|list| &list.occasion).collect();
+        assert_eq!(occasions.len(), handouts.len(), "one list for a night at most");
+        let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for list in &handouts {
+            let day = book.nights().unwrap().into_iter().find(|n| n.night == list.occasion).unwrap().as_of;
+            let file = home.join(format!("lists/{day}/for/desk/{}-findings.xlsx", list.id));
+            assert!(file.is_file(), "{}", file.display());
+            for lead in &list.leads {
+                told.entry(lead.clone()).or_default().push("listed");
+            }
+            for lead in &list.cancels {
+                told.entry(lead.clone()).or_default().push("cancelled");
+            }
+        }
+        for listed in book.leads(&Filter::default(), &Policy::default(), "2026-08-01").unwrap() {
+            let id = listed.lead.finding_id;
+            let story: Vec<String> = book.history(&id).unwrap().into_iter().map(|event| event.what).collect();
+            let wanted: Vec<&str> = story
+                .iter()
+                .filter_map(|what| match what.as_str() {
+                    "new" | "changed" | "reopened" => Some("listed"),
+                    "resolved" | "withdrawn" => Some("cancelled"),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(told.remove(&id).unwrap_or_default(), wanted, "{story:?}");
+        }
+        assert!(told.is_empty());
+        assert!(book.cancellations().unwrap().is_empty());
     }
 }
 

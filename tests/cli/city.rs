@@ -380,5 +380,5 @@ fn a_workbook_that_the_disk_has_no_room_for_is_told_as_such_and_leaves_nothing()
     assert_eq!(told.code, Some(70), "{}", told.err);
     assert!(told.err.contains("MC811") && told.err.contains("free space"), "{}", told.err);
     assert!(!told.err.contains("MC099"), "{}", told.err);
-    assert!(crate::harness::names(&dir.path().join("lists")).is_empty());
+    assert!(names(&dir.path().join("lists")).is_empty());
 }

@@ -219,6 +219,7 @@ fn whoever_is_named_gets_a_numbered_list_of_what_is_new_once_even_if_the_night_d
     assert_eq!(names(&list), named, "and nothing for somebody who has no lead");
     let last = record(home)["last"].clone();
     assert_eq!((&last["handed_out"], &last["held"]["PEN-13"].is_array()), (&json!(["E0001"]), &true));
+    assert_eq!(last["unlisted"], 0);
     let book = || Book::read(&home.join("ledger.sqlite")).unwrap();
     let handouts = book().handouts().unwrap();
     let [first] = handouts.as_slice() else { panic!("{handouts:?}") };
@@ -280,12 +281,26 @@ fn what_is_let_go_reaches_whoever_is_named_and_a_list_that_fails_keeps_nobody_fr
     let told = night(home, "2026-11-02", &[]);
     assert!(told.err.contains("MC811"), "{}", told.err);
     let last = record(home)["last"].clone();
+    assert_eq!(last["unlisted"], 0);
     assert_eq!(
         (&last["handed_out"], &last["not_handed_out"]),
         (&json!(["E0001", "E0002", "E0005"]), &json!({"3": "MC811"}))
     );
     let last = Book::read(&home.join("ledger.sqlite")).unwrap().handouts().unwrap().pop().unwrap();
     assert_eq!(last.recipient, "丁");
+}
+
+#[test]
+fn what_reaches_nobody_is_counted() {
+    let dir = office("[[list]]\nfor = '880101'\n[[list]]\nfor = '老李'\n");
+    let told = night(dir.path(), "2026-11-02", &[]);
+    let book = Book::read(&dir.path().join("ledger.sqlite")).unwrap();
+    let listed = book.handouts().unwrap().pop().unwrap().leads.len();
+    let open = book.nights().unwrap()[0].marks["new"] as usize;
+    assert!(listed > 0 && listed < open, "{listed} of {open}");
+    assert_eq!(record(dir.path())["last"]["unlisted"], open - listed);
+    let said = format!("open leads that are on nobody's list: {}", open - listed);
+    assert!(told.out.contains(&said), "{}", told.out);
 }
 
 #[test]

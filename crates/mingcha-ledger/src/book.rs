@@ -817,16 +817,20 @@ impl Book {
         Ok(hex(&chain::head(&self.conn, &self.path)?.1))
     }
 
-    /// Digest over who did what, when, to what effect, without what chance and the clock gave (salts, the secret, the
-    /// seals of runs, which tell when each began and ended): two ledgers with the same history have the same.
+    /// Digest over who did what, when, to what effect, without what chance and the clock gave (salts, the secret and
+    /// whom it drew for samples, the seals of runs, which tell when each began and ended): two ledgers with the same history have the same.
     ///
     /// # Errors
     /// `MC842` where the database refuses.
     pub fn fingerprint(&self) -> Result<String, Diagnostic> {
         let mut fields = crate::record::Fields::new("mingcha history 1");
         for mut event in self.events("register <> 'ledger'", &[])? {
-            if let Some(after) = event.after.as_object_mut().filter(|_| event.register == "runs") {
-                after.remove("seal");
+            if let Some(after) = event.after.as_object_mut() {
+                match event.register.as_str() {
+                    "runs" => drop(after.remove("seal")),
+                    "handouts" => drop(after.remove("sample")),
+                    _ => {}
+                }
             }
             for text in [&event.at, &event.actor, &event.what, &event.register, &event.key, &event.night] {
                 fields.add(text);

@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mingcha_intake::Store;
+use mingcha_ledger::book::{Filter, Presence};
 use mingcha_ledger::report::{Asked, Subject, report};
 use mingcha_ledger::{Addressee, Book, ExportOptions, Profile, RunFolder, file_name};
 use mingcha_rules::diagnostic::Diagnostic;
@@ -480,8 +481,8 @@ impl Office<'_> {
             worse(night, export::not_issued(fault.clone()).exit);
         }
         night.handed_out = made.numbers;
-        if let Some(cancellations) = made.cancellations {
-            night.cancellations = cancellations;
+        if let Some((cancellations, unlisted)) = made.left {
+            (night.cancellations, night.unlisted) = (cancellations, unlisted);
         }
         Ok(())
     }
@@ -534,8 +535,20 @@ impl Office<'_> {
                 }
             }
         }
-        // The lists told holders what stands no more.
-        made.cancellations = Some(book.cancellations().map_err(ledger::refused)?.len() as u64);
+        let count = || {
+            let lists = book.handouts()?;
+            let listed: BTreeSet<&String> =
+                lists.iter().filter(|list| !list.whose.is_empty()).flat_map(|list| &list.leads).collect();
+            let open = Filter { open: true, ..Filter::default() };
+            let open = book.leads(&open, &desk.policy, desk.by().day())?.into_iter().map(|open| open.lead);
+            let unlisted = open.filter(|lead| {
+                lead.presence == Presence::Live
+                    && !held.contains(&lead.rule_id)
+                    && !listed.contains(&lead.finding_id)
+            });
+            Ok((book.cancellations()?.len() as u64, unlisted.count() as u64))
+        };
+        made.left = Some(count().map_err(ledger::refused)?);
         Ok(made)
     }
 
@@ -860,8 +873,8 @@ struct HandedOut {
     numbers: Vec<String>,
     /// By the place of the entry, from 1.
     faults: Vec<(usize, Diagnostic)>,
-    /// Leads that somebody still holds and that stand no more.
-    cancellations: Option<u64>,
+    /// Leads that somebody still holds and that stand no more; open ones that are on nobody's list.
+    left: Option<(u64, u64)>,
 }
 
 /// How things stand.

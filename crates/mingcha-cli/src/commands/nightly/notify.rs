@@ -98,6 +98,7 @@ pub(super) fn letter(night: &NightRecord, lang: Lang, link: Option<&str>) -> Let
     some(without.iter().collect(), "未能生成的下发清单", "lists that could not be made");
     some(night.handed_out.iter().collect(), "已生成的下发清单", "lists to be handed out");
     for (n, zh, en) in [
+        (night.unlisted, "不在任何下发清单中的待办线索", "open leads that are on nobody's list"),
         (night.cancellations, "已发出而不再成立、待通知持有人", "handed out and standing no more"),
         (night.to_purge, "保存期已满、待销毁", "past their time and to be purged"),
     ] {
@@ -111,7 +112,7 @@ pub(super) fn letter(night: &NightRecord, lang: Lang, link: Option<&str>) -> Let
     let facts = json!({
         "as_of": night.as_of, "night": night.number, "marks": night.marks, "late": night.late, "missed": night.missed,
         "missing": night.missing, "without": night.without.keys().collect::<Vec<_>>(), "not_evaluated": night.not_evaluated,
-        "held": night.held.keys().collect::<Vec<_>>(), "handed_out": night.handed_out, "not_handed_out": night.not_handed_out, "cancellations": night.cancellations, "to_purge": night.to_purge,
+        "held": night.held.keys().collect::<Vec<_>>(), "handed_out": night.handed_out, "not_handed_out": night.not_handed_out, "unlisted": night.unlisted, "cancellations": night.cancellations, "to_purge": night.to_purge,
         "exit_code": night.exit, "fault": night.fault, "link": link.map(|link| link.replace("{as_of}", day)),
     });
     Letter { to: 0, subject, text: lines.join("\n"), facts, trouble, failed: 0 }

@@ -108,6 +108,8 @@ pub(crate) struct NightRecord {
     pub(crate) handed_out: Vec<String>,
     /// Entries of `[[list]]`, by their place from 1, for whom no list could be made, and the code of the fault.
     pub(crate) not_handed_out: BTreeMap<usize, String>,
+    /// Open leads that no list has, though there are lists.
+    pub(crate) unlisted: u64,
     /// The report, if one was written.
     pub(crate) report: String,
     /// Things whose clock has run out.
