@@ -48,6 +48,42 @@ fn area(at: &Path) -> String {
 }
 
 #[test]
+fn a_list_whose_files_were_lost_is_written_again_by_its_number() {
+    let dir = desk();
+    let at = dir.path();
+    let (area, store) = (area(at), city().join("store").display().to_string());
+    let new = ["--for", &area, "--store", &store, "--profile", "investigator", "--new"];
+    export(at, &new).well();
+    let read = |name: &str| std::fs::read(at.join("lists").join(name)).unwrap();
+    let files = ["E0001-findings.xlsx", "E0001-visits.xlsx"];
+    let before = files.map(read);
+    std::fs::remove_dir_all(at.join("lists")).unwrap();
+    let told = export(at, &new);
+    assert!(told.code == Some(2) && told.err.contains("MC894"), "{}", told.err);
+    assert!(told.err.contains("`--number E0001` writes lost files again"), "{}", told.err);
+    // Masked by default: the record says otherwise.
+    export(at, &["--number", "E0001", "--store", &store]).well();
+    assert!(files.map(read) == before);
+    let told = export(at, &["--number", "E0007"]);
+    assert!(told.code == Some(2) && told.err.contains("MC895"), "{}", told.err);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(at.join("lists").join(files[0])).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "a list in full is its owner's");
+    }
+}
+
+#[test]
+fn a_mistyped_ledger_is_not_made_by_an_export() {
+    let dir = desk();
+    let args = ["export", "--ledger", "typo.sqlite", "--as", "zhang", "--for", "88", "--out", "lists"];
+    let told = mingcha(dir.path(), &args);
+    assert!(told.code == Some(4) && told.err.contains("MC843"), "{}", told.err);
+    assert!(!dir.path().join("typo.sqlite").exists());
+}
+
+#[test]
 fn a_list_for_an_area_is_numbered_and_its_sample_comes_out_of_the_store() {
     let dir = desk();
     let at = dir.path();

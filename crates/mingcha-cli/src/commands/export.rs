@@ -73,8 +73,10 @@ fn on_record(
         }
         _ => None,
     };
-    // What is not there is not made for a list.
-    Book::read(&desk.path).map_err(ledger::refused)?;
+    // What is not there is not made for a list; an older one is migrated.
+    if !desk.path.exists() {
+        Book::read(&desk.path).map_err(ledger::refused)?;
+    }
     let mut book = desk.open()?;
     let catalogue = catalogue(shelf);
     let issued = match &args.number {
