@@ -162,7 +162,7 @@ pub fn issue(
 /// those of the record, the evidence that of the newest run that has it. Nothing is recorded.
 ///
 /// # Errors
-/// `MC895` where there is no such list, and as [`issue`].
+/// `MC895` where there is no such list or it was counts only, and as [`issue`].
 pub fn reissue(
     book: &mut Book,
     number: &str,
@@ -175,6 +175,9 @@ pub fn reissue(
 ) -> Result<Issued, Diagnostic> {
     let handouts = book.handouts()?;
     let handout = handouts.iter().find(|handout| handout.id == number).ok_or_else(|| no_such_list(number))?;
+    if handout.profile == Profile::Public.as_str() {
+        return Err(counts_are_not_kept(number));
+    }
     let runs = Runs::new(book, None)?;
     let dispatch = Dispatch {
         addressee: Addressee::parse(&handout.whose),
@@ -635,6 +638,15 @@ fn no_such_list(number: &str) -> Diagnostic {
         format!("the ledger has no list of the number {number}"),
     )
     .with_help("编号如 E0007，见发出的文件名", "a number looks like E0007 and begins the names of its files")
+}
+
+fn counts_are_not_kept(number: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC895",
+        format!("清单 {number} 只含统计数，台账不记其中的线索，无法补写"),
+        format!("the list {number} was counts only; the ledger does not keep what was counted"),
+    )
+    .with_help("重新导出一份", "export once more")
 }
 
 fn no_run() -> Diagnostic {

@@ -215,6 +215,10 @@ fn a_list_on_record_can_be_written_again_with_what_it_cancelled() {
     assert_eq!(desk.open().head().unwrap(), head);
     let told = crate::filled::again(&mut desk.open(), "E0009", &out).unwrap_err();
     assert_eq!(told.code, "MC895");
+    let counts = Order { addressee: Addressee::Everything, profile: Profile::Public, ..Order::default() };
+    let counts = counts.make(&mut desk.open(), &out).unwrap();
+    let told = crate::filled::again(&mut desk.open(), &counts.number, &out).unwrap_err();
+    assert_eq!(told.code, "MC895", "counts of nothing would be untrue");
 }
 
 #[test]
