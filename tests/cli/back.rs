@@ -62,7 +62,8 @@ fn a_list_whose_files_were_lost_is_written_again_by_its_number() {
     assert!(told.code == Some(2) && told.err.contains("MC894"), "{}", told.err);
     assert!(told.err.contains("`--number E0001` writes lost files again"), "{}", told.err);
     // Masked by default: the record says otherwise.
-    export(at, &["--number", "E0001", "--store", &store]).well();
+    let told = export(at, &["--number", "E0001", "--store", &store]).well();
+    assert!(told.err.contains("holds full personal data"), "{}", told.err);
     assert!(files.map(read) == before);
     let told = export(at, &["--number", "E0007"]);
     assert!(told.code == Some(2) && told.err.contains("MC895"), "{}", told.err);

@@ -388,6 +388,7 @@ pub(crate) struct Staging {
     replace: bool,
     private: bool,
     files: Vec<(PathBuf, Exported)>,
+    _lock: File,
 }
 
 impl Staging {
@@ -396,7 +397,10 @@ impl Staging {
         fs::create_dir_all(out).map_err(failed)?;
         sweep(out);
         let aside = new_sibling(out, "export", "partial").map_err(failed)?;
-        Ok(Self { out: out.to_path_buf(), aside, replace, private: false, files: Vec::new() })
+        let lock = File::create_new(aside.join(LOCK)).map_err(failed)?;
+        // Where the file system knows no locks, nobody else can take it either.
+        let _ = lock.try_lock();
+        Ok(Self { _lock: lock, out: out.to_path_buf(), aside, replace, private: false, files: Vec::new() })
     }
 
     /// With `private`, only their owner may open the files.
@@ -453,17 +457,15 @@ impl Staging {
     }
 }
 
-/// Takes away what killed exports had begun here: it names people, and nothing else would ever look for it. Only where
-/// the system can tell that the process is gone.
+/// The file by whose lock others see that the folder is being written; the lock goes with its process.
+const LOCK: &str = "lock";
+
+/// Takes away what killed exports had begun here: it names people, and nothing else would ever look for it.
 fn sweep(out: &Path) {
-    let processes = Path::new("/proc");
-    if !processes.join("self").exists() {
-        return;
-    }
     for entry in fs::read_dir(out).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(".export.partial-")?.split('-').next());
-        if process.is_some_and(|id| id.parse::<u32>().is_ok() && !processes.join(id).exists()) {
+        let begun = entry.file_name().to_str().is_some_and(|name| name.starts_with(".export.partial-"));
+        let lock = File::open(entry.path().join(LOCK)).ok().filter(|_| begun);
+        if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
             // Best effort, as with one's own.
             let _ = fs::remove_dir_all(entry.path());
         }

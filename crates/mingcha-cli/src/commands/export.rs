@@ -100,7 +100,7 @@ fn on_record(
         }
     };
     let issued = issued.map_err(not_issued)?;
-    show(context, &issued.files, options.profile);
+    show(context, &issued.files, issued.profile);
     tell(context, &issued, issued.persons > 0);
     Ok(Exit::Done)
 }

@@ -101,6 +101,8 @@ pub struct Issued {
     pub recipient: String,
     /// Last day on which it may be used.
     pub expires: String,
+    /// What its reader may see: of a list that is written again, what the record says.
+    pub profile: Profile,
     /// The files.
     pub files: Vec<Exported>,
     /// Leads in it.
@@ -241,6 +243,7 @@ fn write(
     }
     let files = staging.publish().map_err(|fault| on_record_without_files(fault, &handout.id))?;
     Ok(Issued {
+        profile: options.profile,
         files,
         leads: handout.leads.len() as u64,
         bare: sheaf.bare(),

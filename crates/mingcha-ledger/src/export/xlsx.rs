@@ -283,19 +283,7 @@ impl<'a> Book<'a> {
         sheet.set_name(say(lang, "汇总", "Summary")).map_err(&fail)?;
         sheet.set_default_row_height(height_of(1));
         let mut write = || -> Result<(), XlsxError> {
-            sheet.write_string_with_format(
-                0,
-                0,
-                say(lang, "疑点线索汇总", "Summary of findings"),
-                &styles.title,
-            )?;
-            sheet.set_row_height(0, 26)?;
-            let mut row = 1;
-            for (name, value) in &facts {
-                sheet.write_string_with_format(row, 0, *name, &styles.fact)?;
-                sheet.write_string(row, 1, value)?;
-                row += 1;
-            }
+            let mut row = top(sheet, styles, say(lang, "疑点线索汇总", "Summary of findings"), &facts)?;
             for (title, columns, rows) in &blocks {
                 row += 1;
                 sheet.write_string_with_format(row, 0, *title, &styles.section)?;
@@ -371,19 +359,8 @@ impl<'a> Book<'a> {
         let sheet = workbook.add_worksheet();
         sheet.set_name(say(lang, "填写说明", "How to fill in")).map_err(&fail)?;
         let mut write = || -> Result<(), XlsxError> {
-            sheet.write_string_with_format(
-                0,
-                0,
-                say(lang, "入户核查表填写说明", "How to fill in the visit sheet"),
-                &styles.title,
-            )?;
-            sheet.set_row_height(0, 26)?;
-            let mut row = 1;
-            for (name, value) in &facts {
-                sheet.write_string_with_format(row, 0, *name, &styles.fact)?;
-                sheet.write_string(row, 1, value)?;
-                row += 1;
-            }
+            let title = say(lang, "入户核查表填写说明", "How to fill in the visit sheet");
+            let mut row = top(sheet, styles, title, &facts)?;
             row += 1;
             for (zh, en) in visits::NOTES {
                 sheet.write_string_with_format(row, 1, say(lang, zh, en), &styles.prose)?;
@@ -486,6 +463,24 @@ impl<'a> Book<'a> {
         let path = self.path;
         self.workbook().save(path).map_err(fail)
     }
+}
+
+/// The title and the facts at the head of a sheet; gives the row after them.
+fn top(
+    sheet: &mut Worksheet,
+    styles: &Styles,
+    title: &str,
+    facts: &[(&'static str, String)],
+) -> Result<u32, XlsxError> {
+    sheet.write_string_with_format(0, 0, title, &styles.title)?;
+    sheet.set_row_height(0, 26)?;
+    let mut row = 1;
+    for (name, value) in facts {
+        sheet.write_string_with_format(row, 0, *name, &styles.fact)?;
+        sheet.write_string(row, 1, value)?;
+        row += 1;
+    }
+    Ok(row)
 }
 
 /// The middle of a footer.

@@ -144,6 +144,23 @@ fn what_the_recipient_holds_already_stays_away_until_something_new_is_said_of_it
 }
 
 #[test]
+fn what_a_killed_export_left_is_taken_away_and_what_another_is_writing_stays() {
+    let desk = desk(villages(1, 2));
+    let out = desk.dir.path().join("lists");
+    let begun = |name: &str| {
+        let folder = out.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("000000"), "names").unwrap();
+        std::fs::File::create(folder.join("lock")).unwrap()
+    };
+    let going_on = begun(".export.partial-1-0");
+    going_on.lock().unwrap();
+    drop(begun(".export.partial-2-0"));
+    Order::default().make(&mut desk.open(), &out).unwrap();
+    assert!(out.join(".export.partial-1-0/000000").exists() && !out.join(".export.partial-2-0").exists());
+}
+
+#[test]
 fn a_lead_that_was_opened_anew_comes_back_to_whoever_held_it() {
     let all = villages(1, 2);
     let desk = desk(all.clone());
