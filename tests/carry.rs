@@ -196,6 +196,25 @@ fn a_night_upon_another_answers_like_a_night_in_full() {
     let carried = world.night("an entry of the registry was corrected");
     assert!(is_partial(&carried, "PEN-01"), "{carried:?}");
 
+    let mut rows = world.rows("pension_payees");
+    let clerk = rows[0].split(',').position(|heading| heading == "经办人").unwrap();
+    for row in rows.iter_mut().skip(1).filter(|row| !row.contains('"')) {
+        let mut cells: Vec<&str> = row.split(',').collect();
+        if cells.get(clerk) == Some(&"窗口01") {
+            cells[clerk] = "窗口09";
+        }
+        *row = cells.join(",");
+    }
+    world.write_rows("pension_payees", &rows);
+    world.night("another clerk handled the payees, which no rule asks for and every finding shows");
+    let shown = world.folder(&format!("night-{}", world.nights)).findings().unwrap();
+    let named = |f: &&mingcha_rules::Finding| {
+        f.evidence.iter().any(|row| row.columns.get("operator").is_some_and(|who| who == "窗口09"))
+    };
+    let rules: std::collections::BTreeSet<&str> =
+        shown.iter().filter(named).map(|f| f.rule_id.as_str()).collect();
+    assert!(rules.contains("PEN-13") && rules.len() > 10, "{rules:?}");
+
     let mut rows = world.rows("hospital_admissions");
     rows.truncate(rows.len() - 3);
     world.write_rows("hospital_admissions", &rows);

@@ -347,7 +347,7 @@ fn what_cannot_be_built_upon_is_made_anew_and_it_is_said_why() {
     made_anew(&options, "another number of shards");
     spoil(&first.manifest.build, "0");
     made_anew(&options, "another build");
-    spoil("\"version\": 2", "\"version\": 1");
+    spoil("\"version\": 3", "\"version\": 1");
     made_anew(&options, "version 1");
 }
 

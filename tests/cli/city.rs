@@ -121,9 +121,15 @@ fn a_number_is_found_in_any_spelling() {
 fn a_finding_is_shown_by_the_beginning_of_its_id() {
     let all = findings(city(), "run");
     let id = all[0]["finding_id"].as_str().unwrap();
-    let shown =
-        mingcha(city(), &["findings", "show", &id[..12], "--run", "run", "--format", "json"]).well().json();
-    assert_eq!(shown["finding"]["finding_id"], id);
+    let show = |id: &str, more: &[&str]| {
+        let args = [&["findings", "show", id, "--run", "run", "--format", "json"], more].concat();
+        mingcha(city(), &args).well().json()["finding"]["finding_id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(show(&id[..12], &["--profile", "investigator"]), id);
+    // Masked, it has another name, by which it is found as well.
+    let named = show(&id[..12], &[]);
+    assert_ne!(named, id);
+    assert_eq!(show(&named[..12], &["--profile", "investigator"]), id);
     assert_snapshot!(mingcha(city(), &["findings", "show", "000000", "--run", "run", "--lang", "zh"]).all(), @r"
     exit 2
     错误[MC086]: 没有编号以所给 6 位开头的线索
@@ -147,13 +153,15 @@ fn lists_that_leave_are_masked_unless_asked_otherwise() {
     let run = city().join("run");
     let export = |out: &str, more: &[&str]| {
         let args =
-            [&["export", "--run", run.to_str().unwrap(), "--out", out, "--format", "csv", "--by-area"], more]
-                .concat();
+            [&["export", "--run", run.to_str().unwrap(), "--out", out, "--format", "csv"], more].concat();
         mingcha(dir.path(), &args).well();
         holds_numbers(&dir.path().join(out))
     };
-    assert!(!export("masked", &[]), "masked lists hold identity numbers");
-    assert!(export("full", &["--profile", "investigator"]), "full lists hold no identity numbers");
+    assert!(!export("masked", &["--by-area"]), "masked lists hold identity numbers");
+    assert!(
+        export("full", &["--profile", "investigator", "--by-area"]),
+        "full lists hold no identity numbers"
+    );
     assert!(!export("counts", &["--profile", "public"]), "public counts hold identity numbers");
     let listed = mingcha(city(), &["findings", "list", "--run", "run", "--limit", "0"]).well().out;
     assert!(!numbers.iter().any(|n| listed.contains(n.as_str())), "the list on the screen is not masked");
@@ -198,7 +206,7 @@ fn a_run_over_extracts_finds_the_same_and_leaves_only_the_run() {
     assert_eq!(names(&dir.path().join("here")), ["run"]);
     assert_eq!(
         names(&dir.path().join("here/run")),
-        ["excused.parquet", "findings.parquet", "manifest.json", "rules.parquet"]
+        ["excused.parquet", "findings.parquet", "manifest.json", "names.key", "rules.parquet"]
     );
 }
 
@@ -360,6 +368,49 @@ fn the_demonstration_agrees_with_the_truth_and_can_be_repeated() {
     fs::create_dir(dir.path().join("mine")).unwrap();
     fs::write(dir.path().join("mine/letter.txt"), "x").unwrap();
     assert_eq!(mingcha(dir.path(), &["demo", "--persons", "500", "--dir", "mine"]).code, Some(2));
+}
+
+#[test]
+fn a_demonstration_takes_only_what_the_last_one_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = || mingcha(dir.path(), &["demo", "--persons", "500", "--seed", "3", "--dir", "demo"]);
+    let at = |name: &str| dir.path().join("demo").join(name);
+    demo().well();
+    // Beside its folders somebody may keep what he likes.
+    fs::write(at("my-notes.txt"), "mine").unwrap();
+    for name in ["city/mine.txt", "store/mine.txt", "run/mine.txt", "export/my-notes.txt"] {
+        fs::write(at(name), "mine").unwrap();
+        let before = files(&at(""));
+        let told = demo();
+        assert_eq!(files(&at("")), before, "{name}: something was taken away");
+        let own = Path::new(name).file_name().unwrap().to_str().unwrap();
+        assert_eq!(told.code, Some(2), "{name}: {}", told.err);
+        assert!(told.err.contains("MC946") && told.err.contains(own), "{name}: {}", told.err);
+        fs::remove_file(at(name)).unwrap();
+    }
+    // A list that was filled in is somebody's work.
+    let list = files(&at("export")).remove(0);
+    let was = fs::read(&list).unwrap();
+    fs::write(&list, "filled in").unwrap();
+    let told = demo();
+    assert!(told.code == Some(2) && told.err.contains("MC946"), "{}", told.err);
+    assert_eq!(fs::read_to_string(&list).unwrap(), "filled in");
+    fs::write(&list, was).unwrap();
+    // What a killed demonstration leaves is no hindrance: unfinished work, and stages that were not reached.
+    let killed =
+        [".city.partial-9-0", ".run.partial-9-0", ".store.replaced-9-0", "export/.export.partial-9-0"];
+    for name in killed {
+        fs::create_dir_all(at(name).join("half")).unwrap();
+        fs::write(at(name).join(".mingcha-unfinished"), "mingcha unfinished 1\n").unwrap();
+        fs::write(at(name).join("half/a.txt"), "half").unwrap();
+    }
+    fs::remove_dir_all(at("run")).unwrap();
+    fs::create_dir(at("export/empty")).unwrap();
+    demo().well();
+    for name in killed {
+        assert!(!at(name).exists(), "{name}");
+    }
+    assert_eq!(fs::read_to_string(at("my-notes.txt")).unwrap(), "mine");
 }
 
 /// The system refuses to write more than 32 KB into a file, as a full disk would.

@@ -59,11 +59,15 @@ pub(crate) fn told(output: Output) -> Told {
     Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Names in `folder`, in order.
+/// The hidden file by which a folder of lists is known.
+pub(crate) const MARKS: &str = ".mingcha-lists.json";
+
+/// Names in `folder`, in order; the record of its lists aside.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != MARKS)
         .collect();
     names.sort();
     names

@@ -229,7 +229,7 @@ fn a_folder_that_is_not_there_and_a_store_that_is_none_are_named() {
 fn a_second_preparation_says_what_it_read_and_what_it_took_over() {
     let dir = extracts(&[
         ("pension_payees.csv", PAYEES.as_bytes()),
-        ("transit_rides.csv", b"card_no,tap_time\nA,2026-01-01 08:00:00\n"),
+        ("transit_rides.csv", b"card_no,tap_time\nK1,2026-01-01 08:00:00\n"),
     ]);
     let lines = |args: &[&str]| -> Vec<String> {
         let told =
@@ -242,7 +242,7 @@ fn a_second_preparation_says_what_it_read_and_what_it_took_over() {
     };
     let both = ["pension_payees 1 1 0 0 not given read", "transit_rides 1 1 0 1 not given read"];
     assert_eq!(lines(&[]), both);
-    fs::write(dir.path().join("data/transit_rides.csv"), "card_no,tap_time\nB,2026-01-01 08:00:00\n")
+    fs::write(dir.path().join("data/transit_rides.csv"), "card_no,tap_time\nK2,2026-01-01 08:00:00\n")
         .unwrap();
     let one = ["pension_payees 1 1 0 0 not given unchanged", both[1]];
     assert_eq!(lines(&[]), one);
@@ -260,18 +260,18 @@ fn a_store_of_another_version_is_refused() {
     mingcha(dir.path(), &["prepare", "--data", "data", "--store", "store"]).well();
     let manifest = dir.path().join("store/manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    let changed = text.replacen("\"version\": 2", "\"version\": 99", 1);
-    assert_ne!(text, changed, "the manifest has no version 2");
+    let changed = text.replacen("\"version\": 3", "\"version\": 99", 1);
+    assert_ne!(text, changed, "the manifest has no version 3");
     fs::write(&manifest, changed).unwrap();
     assert_snapshot!(mingcha(dir.path(), &["verify", "--store", "store", "--lang", "zh"]).all(), @r"
     exit 4
-    错误[MC702]: 需要版本 2 的数据仓，实际为版本 99
+    错误[MC702]: 需要版本 3 的数据仓，实际为版本 99
     --> store
     建议: 用本程序重新执行 mingcha prepare
     ");
     assert_snapshot!(mingcha(dir.path(), &["verify", "--store", "store"]).all(), @r"
     exit 4
-    error[MC702]: wanted a store of version 2, got version 99
+    error[MC702]: wanted a store of version 3, got version 99
     --> store
     help: run `mingcha prepare` again with this program
     ");
@@ -298,4 +298,47 @@ fn a_file_named_in_the_configuration_is_read_as_it_says() {
         .json();
     assert_eq!(told["datasets"]["pension_payees"]["rows_stored"], 1);
     assert_eq!(told["datasets"]["pension_payees"]["as_of"], "2026-10-31");
+}
+
+#[test]
+fn rows_of_two_files_are_refused_unless_the_configuration_takes_them_for_records_of_their_own() {
+    let head = "身份证号,险种,待遇项目,费款所属期,发放金额,支付状态\n";
+    let lines = |months: std::ops::Range<u32>| {
+        months
+            .map(|m| format!("880101195001010015,170,基础养老金,2025{m:02},200.00,已支付\n"))
+            .collect::<String>()
+    };
+    let (half, quarter) = (head.to_owned() + &lines(1..7), head.to_owned() + &lines(4..7));
+    let dir = extracts(&[
+        ("pension_payments-2025上半年.csv", half.as_bytes()),
+        ("pension_payments-2025二季度.csv", quarter.as_bytes()),
+    ]);
+    assert_snapshot!(refused(dir.path(), "zh"), @r#"
+    错误[MC664]: 同一数据集的两个文件不应有相同的行，实际有 3 行与 pension_payments-2025上半年.csv 的行完全相同（占较小文件的 100.0 %）：本文件数据第 1、2、3 行，即该文件数据第 4、5、6 行
+    --> pension_payments-2025二季度.csv
+    建议: 这些行会算两次：请发送方提供互不重叠的文件，或删去重复的部分；确为各自独立的记录时，在 mingcha.toml 中写明：
+          [[sources]]
+          path = "pension_payments-2025二季度.csv"
+          overlap = "accept"
+    "#);
+    assert_snapshot!(refused(dir.path(), "en"), @r#"
+    error[MC664]: wanted no row in two files of one dataset, got 3 that stand in pension_payments-2025上半年.csv as well (100.0 % of the smaller file): data rows 1, 2, 3 here are data rows 4, 5, 6 there
+    --> pension_payments-2025二季度.csv
+    help: they would count twice: have files delivered that do not overlap, or take the rows out of one; where they are records of their own, say it in mingcha.toml:
+          [[sources]]
+          path = "pension_payments-2025二季度.csv"
+          overlap = "accept"
+    "#);
+    let settings = "[[sources]]\npath = \"pension_payments-2025二季度.csv\"\noverlap = \"accept\"\n";
+    fs::write(dir.path().join("mingcha.toml"), settings).unwrap();
+    let told = mingcha(dir.path(), &["prepare", "--data", "data", "--store", "store", "--format", "json"])
+        .well()
+        .json();
+    assert_eq!(told["datasets"]["pension_payments"]["rows_stored"], 9);
+    let remark = told["warnings"][0]["message"]["en"].as_str().unwrap();
+    assert!(remark.contains("got 3 that stand in pension_payments-2025上半年.csv"), "{told}");
+    fs::write(dir.path().join("mingcha.toml"), settings.replace("accept", "once")).unwrap();
+    let told = mingcha(dir.path(), &["prepare", "--data", "data", "--store", "store", "--lang", "en"]);
+    assert_eq!(told.code, Some(2), "{}", told.all());
+    assert!(told.err.contains("`accept`"), "{}", told.all());
 }

@@ -103,7 +103,7 @@ fn the_queue_says_of_every_lead_why_it_stands_there() {
 fn every_report_is_written_in_both_languages_and_masked() {
     let (dir, all) = office();
     let at = dir.path();
-    // No rule of the city shows who handled a payment: the unit is an account that many share.
+    // A unit that is no clerk: an account that many share.
     let account =
         all.iter().find(|l| l["subject_type"] == "account").unwrap()["subject_id"].as_str().unwrap();
     let kinds: [&[&str]; 5] = [

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mingcha_ledger::book::{By, Certificate, Destroyed};
-use mingcha_ledger::{Book, RunFolder};
+use mingcha_ledger::{Book, RunFolder, Zone};
 use serde_json::{Value, json};
 
 use crate::city::city;
@@ -139,7 +139,7 @@ fn missed_nights_are_made_up_for_once_and_a_done_night_is_done() {
     night(home, "2026-10-31", &[]).well();
     let ok = status(home, "2026-10-31T09:00:00+08:00").well();
     assert!(
-        ok.out.starts_with("ok: the night of 2026-10-31 was done at 2026-10-31T03:00:00+08:00"),
+        ok.out.starts_with("ok: the night of 2026-10-31 was done at 2026-10-31 03:00 Asia/Shanghai"),
         "{}",
         ok.out
     );
@@ -525,8 +525,15 @@ fn what_is_past_its_time_is_destroyed_with_a_certificate_and_the_rest_stays() {
     // Whoever was interrupted is found and finished first.
     let stray = home.join("lists/2026-10-31");
     let name = stray.canonicalize().unwrap().display().to_string();
-    let item = Destroyed { name, sha256: "00".repeat(32), bytes: 1, since: "2026-10-31".to_owned() };
-    let by = By { who: "li", at: "2026-11-12T10:00:00Z" };
+    let item = Destroyed {
+        name,
+        sha256: "00".repeat(32),
+        bytes: 1,
+        since: "2026-10-31".to_owned(),
+        ..Destroyed::default()
+    };
+    let at = "2026-11-12T10:00:00Z".parse().unwrap();
+    let by = By { who: "li", at: &at, zone: Zone::default() };
     let certificate =
         Certificate { kind: "exports".to_owned(), authority: "x".to_owned(), items: vec![item] };
     Book::open(&ledger, by).unwrap().condemn(&certificate, by).unwrap();
@@ -535,6 +542,69 @@ fn what_is_past_its_time_is_destroyed_with_a_certificate_and_the_rest_stays() {
     assert!(!stray.exists());
     assert!(Book::read(&ledger).unwrap().condemned().unwrap().is_empty());
     mingcha(home, &["verify", "--ledger", "ledger.sqlite"]).well();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_purge_is_finished_under_the_same_guards() {
+    let dir = office("[retention]\nexports = 3000\n");
+    let home = dir.path();
+    night(home, "2026-10-31", &[]).well();
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir(outside.path().join("letters")).unwrap();
+    fs::write(outside.path().join("letters/a.txt"), "dear all").unwrap();
+    std::os::unix::fs::symlink(outside.path(), home.join("lists/2020-01-01")).unwrap();
+    let real = |path: PathBuf| path.canonicalize().unwrap().display().to_string();
+    let lists = PathBuf::from(real(home.join("lists")));
+    let item = |name: String| Destroyed {
+        name,
+        sha256: "00".repeat(32),
+        bytes: 1,
+        since: String::new(),
+        ..Destroyed::default()
+    };
+    let items = vec![
+        item(real(outside.path().join("letters"))),
+        item(lists.join("2020-01-01/letters").display().to_string()),
+        item(lists.join("../nights").display().to_string()),
+        item(real(home.to_path_buf())),
+        item(lists.join("2026-10-31").display().to_string()),
+    ];
+    let at = "2026-11-12T10:00:00Z".parse().unwrap();
+    let by = By { who: "li", at: &at, zone: Zone::default() };
+    let certificate = Certificate { kind: "exports".to_owned(), authority: "x".to_owned(), items };
+    let ledger = home.join("ledger.sqlite");
+    Book::open(&ledger, by).unwrap().condemn(&certificate, by).unwrap();
+    let told = mingcha(
+        home,
+        &[
+            "purge",
+            "--at",
+            "2026-11-12",
+            "--as",
+            "li",
+            "--authority",
+            "x",
+            "--approver",
+            "wang",
+            "--format",
+            "json",
+        ],
+    );
+    assert!(outside.path().join("letters/a.txt").exists() && home.join("nights/runs").exists());
+    assert_eq!(told.code, Some(4), "{}", told.err);
+    let told = told.json();
+    assert_eq!(told["destroyed"]["exports"], 1, "{told}");
+    assert!(!home.join("lists/2026-10-31").exists());
+    let left: Vec<&str> =
+        told["left"].as_array().unwrap().iter().map(|l| l["why"]["en"].as_str().unwrap()).collect();
+    assert!(left.len() == 4 && left[0].contains("outside") && left[1].contains("a link"), "{left:?}");
+    assert!(left[2].contains("outside") && left[3].contains("outside"), "{left:?}");
+    let book = Book::read(&ledger).unwrap();
+    assert!(book.condemned().unwrap().is_empty());
+    let certified: Vec<String> =
+        book.destroyed().unwrap().remove(0).items.into_iter().map(|i| i.name).collect();
+    assert_eq!(certified, [lists.join("2026-10-31").display().to_string()], "what stayed is not certified");
 }
 
 #[test]
@@ -649,4 +719,28 @@ fn the_shipped_units_call_what_there_is() {
     for flag in ["--status", "--again", "--release", "--as-of"] {
         assert!(help.contains(flag), "{flag}");
     }
+}
+
+/// An office has a ledger, and its lists go by the names that this ledger makes.
+#[test]
+fn the_lists_of_a_night_hold_no_id_that_could_be_computed() {
+    let dir = office("");
+    let home = dir.path();
+    night(home, "2026-10-31", &[]);
+    let run = RunFolder::open(&home.join(record(home)["last"]["run"].as_str().unwrap())).unwrap();
+    let plain: Vec<String> =
+        run.findings().unwrap().into_iter().map(|f| f.finding_id[..8].to_owned()).collect();
+    assert!(plain.len() > 20);
+    let names = Book::read(&home.join("ledger.sqlite")).unwrap();
+    let mut named = 0;
+    let all = files(&home.join("lists/2026-10-31"));
+    assert!(all.iter().any(|file| file.to_string_lossy().contains("/areas/")), "{all:?}");
+    for file in all.iter().filter(|file| file.extension().is_some_and(|end| end == "csv")) {
+        let text = fs::read_to_string(file).unwrap();
+        let found: Vec<&String> = plain.iter().filter(|id| text.contains(&format!("\"{id}"))).collect();
+        assert!(found.is_empty(), "{} has {} plain ids", file.display(), found.len());
+        let of_night = run.findings().unwrap();
+        named += of_night.iter().filter(|f| text.contains(&names.alias(&f.finding_id).unwrap())).count();
+    }
+    assert!(named > 40, "only {named} names of the ledger");
 }

@@ -71,6 +71,7 @@ fn every_setting_says_where_it_comes_from() {
      threads                  3               environment MINGCHA_THREADS   MINGCHA_THREADS              --threads
      memory                   1GiB            mingcha.toml:1                MINGCHA_MEMORY               --memory
      fail_on                  -               not set                       MINGCHA_FAIL_ON              --fail-on
+     office.zone              Asia/Shanghai   default                       MINGCHA_ZONE                 -
      paths.data               -               not set                       MINGCHA_DATA                 --data
      paths.store              store           mingcha.toml:3                MINGCHA_STORE                --store
      paths.rules              -               not set                       MINGCHA_RULES                --rules
@@ -86,7 +87,6 @@ fn every_setting_says_where_it_comes_from() {
      export.encoding          utf-8           default                       MINGCHA_ENCODING             --encoding
      nightly.folder           -               not set                       MINGCHA_NIGHTLY              -
      nightly.schedule         -               not set                       MINGCHA_SCHEDULE             -
-     nightly.zone             Asia/Shanghai   default                       MINGCHA_ZONE                 -
      nightly.rules            -               not set                       MINGCHA_NIGHTLY_RULES        --only
      nightly.wait_minutes     0               default                       MINGCHA_WAIT_MINUTES         -
      nightly.settle_seconds   30              default                       MINGCHA_SETTLE_SECONDS       -
@@ -114,6 +114,7 @@ fn every_setting_says_where_it_comes_from() {
      threads                  -               未设置                    MINGCHA_THREADS              --threads
      memory                   2GB             环境变量 MINGCHA_MEMORY   MINGCHA_MEMORY               --memory
      fail_on                  -               未设置                    MINGCHA_FAIL_ON              --fail-on
+     office.zone              Asia/Shanghai   默认值                    MINGCHA_ZONE                 -
      paths.data               -               未设置                    MINGCHA_DATA                 --data
      paths.store              store           mingcha.toml:3            MINGCHA_STORE                --store
      paths.rules              -               未设置                    MINGCHA_RULES                --rules
@@ -129,7 +130,6 @@ fn every_setting_says_where_it_comes_from() {
      export.encoding          utf-8           默认值                    MINGCHA_ENCODING             --encoding
      nightly.folder           -               未设置                    MINGCHA_NIGHTLY              -
      nightly.schedule         -               未设置                    MINGCHA_SCHEDULE             -
-     nightly.zone             Asia/Shanghai   默认值                    MINGCHA_ZONE                 -
      nightly.rules            -               未设置                    MINGCHA_NIGHTLY_RULES        --only
      nightly.wait_minutes     0               默认值                    MINGCHA_WAIT_MINUTES         -
      nightly.settle_seconds   30              默认值                    MINGCHA_SETTLE_SECONDS       -

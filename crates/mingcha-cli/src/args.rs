@@ -14,8 +14,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
+use mingcha_ledger::Instant;
 use mingcha_ledger::book::{Clearance, Light, Mark, Stage};
 use mingcha_rules::text::Lang;
+
+use crate::blank;
 
 thread_local! {
     // Derived code builds the table through functions without parameters: this is how the language gets in.
@@ -300,17 +303,15 @@ pub(crate) struct Desk {
     #[arg(long = "as", value_name = "NAME", help = say("办理人；本程序没有登录，姓名以此为准", "who acts; there is no login here, so the name is taken as given"))]
     pub(crate) who: Option<String>,
     #[arg(long, value_name = "TIME", value_parser = parse_time, help = say("办理时间，YYYY-MM-DD 或 RFC 3339；默认现在", "when, as YYYY-MM-DD or RFC 3339; by default now"))]
-    pub(crate) at: Option<String>,
+    pub(crate) at: Option<Instant>,
 }
 
 fn parse_day(text: &str) -> Result<String, String> {
     crate::config::parse_date(text).map(|day| day.to_string()).ok_or_else(|| "YYYY-MM-DD".to_owned())
 }
 
-fn parse_time(text: &str) -> Result<String, String> {
-    let day = crate::config::parse_date(text).is_some();
-    let time = chrono::DateTime::parse_from_rfc3339(text).is_ok();
-    if day || time { Ok(text.to_owned()) } else { Err("YYYY-MM-DD / RFC 3339".to_owned()) }
+fn parse_time(text: &str) -> Result<Instant, String> {
+    Instant::given(text).ok_or_else(|| "YYYY-MM-DD / RFC 3339".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -497,8 +498,10 @@ pub(crate) struct FindingsRecover {
     pub(crate) chosen: Chosen,
     #[arg(long, value_name = "YUAN", value_parser = parse_yuan, help = say("追回金额（元），如 1234.50", "yuan that came back, such as 1234.50"))]
     pub(crate) amount: i64,
-    #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true, help = say("票据号", "number of the receipt"))]
+    #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true, help = say("票据号，每张只登记一次", "number of the receipt; each is entered once"))]
     pub(crate) document: String,
+    #[arg(long, value_name = "REASON", help = say("追回总额超过涉及金额的理由，如利息、罚款", "why more comes back in all than was at risk: interest, a fine"))]
+    pub(crate) more_than_owed: Option<String>,
     #[command(flatten)]
     pub(crate) desk: Desk,
     #[command(flatten)]
@@ -551,6 +554,8 @@ pub(crate) struct FindingsUnwaive {
 
 #[derive(Debug, Args)]
 pub(crate) struct FindingsWaivers {
+    #[arg(long, value_enum, value_name = "PROFILE", help = say("谁来看：investigator 全部，supervisor 脱敏（默认）", "who reads: investigator all, supervisor masked (default)"))]
+    pub(crate) profile: Option<ProfileArg>,
     #[command(flatten)]
     pub(crate) desk: Desk,
     #[command(flatten)]
@@ -1000,6 +1005,9 @@ pub(crate) fn command(lang: Lang) -> Command {
 pub(crate) fn parse(raw: &[OsString], lang: Lang) -> Result<Cli, clap::Error> {
     let mut command = command(lang);
     let matches: ArgMatches = command.try_get_matches_from_mut(raw)?;
+    if let Some(error) = blank::blank(&command, &matches) {
+        return Err(error);
+    }
     Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
 }
 

@@ -5,6 +5,7 @@
 //! must be shown in the user's language, under its line, with the key that was probably meant.
 
 mod night;
+mod places;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +26,7 @@ use crate::args::{EncodingArg, ExportFormat, ProfileArg};
 use crate::exit::{Failure, disk_error};
 
 pub(crate) use night::{Breaker, Carrier, Expected, Listener, NightSettings};
+pub(crate) use places::{Place, places, real};
 
 /// Name of the configuration file in a workspace.
 pub(crate) const FILE: &str = "mingcha.toml";
@@ -56,6 +58,8 @@ pub(crate) enum Kind {
     Name,
     /// `true` or `false`.
     Flag,
+    /// A time zone.
+    Zone,
 }
 
 /// One setting.
@@ -88,6 +92,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("threads", "MINGCHA_THREADS", "--threads", Kind::Count, None),
     key("memory", "MINGCHA_MEMORY", "--memory", Kind::Size, Some("2GiB")),
     key("fail_on", "MINGCHA_FAIL_ON", "--fail-on", Kind::Severity, None),
+    key("office.zone", "MINGCHA_ZONE", "-", Kind::Zone, Some("Asia/Shanghai")),
     key("paths.data", "MINGCHA_DATA", "--data", Kind::Path, None),
     key("paths.store", "MINGCHA_STORE", "--store", Kind::Path, None),
     key("paths.rules", "MINGCHA_RULES", "--rules", Kind::Path, None),
@@ -103,7 +108,6 @@ pub(crate) const KEYS: &[Key] = &[
     key("export.encoding", "MINGCHA_ENCODING", "--encoding", Kind::Encoding, Some("utf-8")),
     key("nightly.folder", "MINGCHA_NIGHTLY", "-", Kind::Path, None),
     key("nightly.schedule", "MINGCHA_SCHEDULE", "-", Kind::Name, None),
-    key("nightly.zone", "MINGCHA_ZONE", "-", Kind::Name, Some("Asia/Shanghai")),
     key("nightly.rules", "MINGCHA_NIGHTLY_RULES", "--only", Kind::Name, None),
     key("nightly.wait_minutes", "MINGCHA_WAIT_MINUTES", "-", Kind::Number, Some("0")),
     key("nightly.settle_seconds", "MINGCHA_SETTLE_SECONDS", "-", Kind::Number, Some("30")),
@@ -119,7 +123,8 @@ pub(crate) const KEYS: &[Key] = &[
 
 const HANDLER_KEYS: &[&str] = &["name", "area", "agency"];
 const PERSON_KEYS: &[&str] = &["name", "areas", "home"];
-const SOURCE_KEYS: &[&str] = &["path", "dataset", "encoding", "sheet", "header_row", "delimiter", "as_of"];
+const SOURCE_KEYS: &[&str] =
+    &["path", "dataset", "encoding", "sheet", "header_row", "delimiter", "as_of", "overlap"];
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +187,7 @@ impl Config {
             config.file = Some(path);
         }
         for key in KEYS {
-            let Some(text) = env(key.env).filter(|t| !t.is_empty()) else { continue };
+            let Some(text) = env(key.env) else { continue };
             if let Some((zh, en)) = key.kind.fault(&text) {
                 faults.push(Diagnostic::error(
                     "MC093",
@@ -191,6 +196,9 @@ impl Config {
                 ));
             }
             config.values.insert(key.path, Setting { text, origin: Origin::Env(key.env) });
+        }
+        if faults.is_empty() {
+            faults = places::faults(&config);
         }
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
@@ -296,7 +304,7 @@ impl Kind {
     /// What is wrong with `text`, in both languages; `None` when nothing is.
     fn fault(self, text: &str) -> Option<(String, String)> {
         let (good, zh, en) = match self {
-            Self::Path => (!text.is_empty(), "路径", "a path"),
+            Self::Path => (!text.trim().is_empty(), "路径", "a path"),
             Self::Lang => (parse_lang(text).is_some(), " zh 或 en", "zh or en"),
             Self::Date => (parse_date(text).is_some(), " YYYY-MM-DD 形式的日期", "a date as YYYY-MM-DD"),
             Self::Count => (parse_count(text).is_some(), "从 1 起的整数", "a whole number from 1"),
@@ -323,6 +331,11 @@ impl Kind {
             ),
             Self::Name => (!text.trim().is_empty(), "姓名", "a name"),
             Self::Flag => (text.parse::<bool>().is_ok(), " true 或 false", "true or false"),
+            Self::Zone => (
+                text.parse::<mingcha_ledger::Zone>().is_ok(),
+                "时区名，如 Asia/Shanghai",
+                "the name of a time zone, such as Asia/Shanghai",
+            ),
             Self::Encoding => {
                 (EncodingArg::from_str(text, false).is_ok(), " utf-8 或 gb18030", "utf-8 or gb18030")
             }
@@ -428,7 +441,10 @@ impl Reader<'_> {
                 ("params", DeValue::Table(rules)) => self.params(rules),
                 ("ledger", DeValue::Table(inner)) => self.ledger(inner),
                 (group, _) if night::GROUPS.contains(&group) => self.night(group, value),
-                (group @ ("paths" | "export" | "nightly" | "retention"), DeValue::Table(inner)) => {
+                (
+                    group @ ("office" | "paths" | "export" | "nightly" | "retention"),
+                    DeValue::Table(inner),
+                ) => {
                     let keys: Vec<&str> =
                         KEYS.iter().filter_map(|k| k.path.strip_prefix(group)?.strip_prefix('.')).collect();
                     for (name, value) in inner {
@@ -436,7 +452,10 @@ impl Reader<'_> {
                         self.plain(&full, name, value, &keys);
                     }
                 }
-                ("sources" | "params" | "paths" | "export" | "ledger" | "nightly" | "retention", other) => {
+                (
+                    "sources" | "params" | "office" | "paths" | "export" | "ledger" | "nightly" | "retention",
+                    other,
+                ) => {
                     let got = other.type_str();
                     let wanted = if name.get_ref() == "sources" {
                         "[[sources]]".to_owned()
@@ -462,6 +481,7 @@ impl Reader<'_> {
         value: &Spanned<DeValue<'_>>,
         known: &[&str],
     ) {
+        let full = places::present_name(full);
         let Some(key) = KEYS.iter().find(|k| k.path == full) else {
             self.unknown(name, known);
             return;
@@ -484,6 +504,11 @@ impl Reader<'_> {
             text = self.path.parent().unwrap_or(Path::new("")).join(&text).to_string_lossy().into_owned();
         }
         let origin = Origin::File(self.path.to_path_buf(), self.line(value.span().start));
+        if let Some(other) = self.config.values.get(key.path).filter(|other| other.text != text) {
+            let fault = places::said_twice(key.path, &other.text, &text);
+            self.fault(fault, value.span());
+            return;
+        }
         self.config.values.insert(key.path, Setting { text, origin });
     }
 
@@ -610,12 +635,21 @@ impl Reader<'_> {
                 self.unknown(name, known);
                 continue;
             }
-            let texts = match value.get_ref() {
+            let texts: Vec<String> = match value.get_ref() {
                 DeValue::Array(all) if word == "areas" => {
                     all.iter().filter_map(|v| plain_text(v.get_ref())).collect()
                 }
                 other => plain_text(other).into_iter().collect(),
             };
+            if texts.iter().any(|text| text.trim().is_empty()) {
+                let fault = Diagnostic::error(
+                    "MC092",
+                    format!("`{word}` 需要一个值，但得到空白；空的区划会被当作全部区划"),
+                    format!("`{word}` wants a value, got a blank one; an empty area would be every area"),
+                );
+                self.fault(fault, value.span());
+                continue;
+            }
             fields.insert(word.to_owned(), texts);
         }
         let mut first = |key: &str| fields.remove(key).and_then(|texts| texts.into_iter().next());
@@ -666,7 +700,7 @@ impl Reader<'_> {
 
 /// Sets one key of a `[[sources]]` entry; what was wanted where `text` will not do.
 fn set_source(source: &mut FileMapping, key: &str, text: &str) -> Option<(&'static str, &'static str)> {
-    let filled = (!text.is_empty()).then(|| text.to_owned());
+    let filled = (!text.trim().is_empty()).then(|| text.to_owned());
     let (good, wanted) = match key {
         "header_row" => {
             source.header_row = text.parse().ok().filter(|n| *n >= 1);
@@ -683,6 +717,10 @@ fn set_source(source: &mut FileMapping, key: &str, text: &str) -> Option<(&'stat
         "as_of" => {
             source.as_of = parse_date(text);
             (source.as_of.is_some(), (" YYYY-MM-DD 形式的日期", "a date as YYYY-MM-DD"))
+        }
+        "overlap" => {
+            source.accept_overlap = text == "accept";
+            (source.accept_overlap, ("“accept”", "`accept`"))
         }
         "path" => {
             source.pattern = text.to_owned();

@@ -70,6 +70,27 @@ impl Drop for Lock {
     }
 }
 
+/// Held by whoever reads `folder`, any number at a time, until it is dropped; none where the system locks no folders.
+pub(crate) fn reading(folder: &Path) -> Option<File> {
+    let open = File::open(folder).ok()?;
+    open.try_lock_shared().is_ok().then_some(open)
+}
+
+/// Held by the one who destroys what is in `folder`, while nobody reads it; none where somebody does.
+pub(crate) fn alone(folder: &Path) -> Result<Option<File>, Taken> {
+    let Ok(open) = File::open(folder) else { return Ok(None) };
+    match open.try_lock() {
+        Ok(()) => Ok(Some(open)),
+        Err(TryLockError::WouldBlock) => Err(Taken),
+        // The system locks no folders: then nobody can hold one.
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Somebody else reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken;
+
 /// Whether somebody holds the lock of `folder` now. Nothing is made or taken away.
 pub(crate) fn is_held(folder: &Path) -> bool {
     let Ok(file) = OpenOptions::new().read(true).write(true).open(beside(folder)) else { return false };

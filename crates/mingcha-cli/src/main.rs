@@ -1,6 +1,8 @@
 //! The `mingcha` command: arguments, wiring, rendering, exit codes. What is computed is computed elsewhere.
 
 mod args;
+mod blank;
+mod clock;
 mod commands;
 mod config;
 mod exit;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::{Outcome, OutcomeKind};
-use mingcha_rules::text::{Lang, Text};
+use mingcha_rules::text::{Lang, Text, printable};
 
 use crate::commands::{self, Context};
 use crate::render;
@@ -61,7 +61,7 @@ impl Bars {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.with_key("rate", rate));
         }
-        bar.set_message(what);
+        bar.set_message(printable(&what).into_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         self.put(Some(bar));
     }
@@ -162,7 +162,7 @@ impl mingcha_engine::RunProgress for Bars {
     }
 
     fn rule_done(&self, outcome: &Outcome) {
-        self.with(|bar| bar.println(rule_line(outcome, self.lang)));
+        self.with(|bar| bar.println(printable(&rule_line(outcome, self.lang))));
     }
 
     fn cancelled(&self) -> bool {

@@ -1,9 +1,13 @@
 //! The only module that writes to the terminal: results to stdout, diagnostics to stderr, in the reader's
 //! language. Knows how things look and not what they mean.
 //!
+//! Whatever is shown may come from an extract: what would act on a terminal instead of being seen is a blank, also in a
+//! pipe, and in JSON an escape. Everything goes through [`shown`], [`inside`] or [`escaped`].
+//!
 //! A pipe that closes early (`mingcha ... | head`) is no error; any other failed write is kept and reported
 //! at the end by [`Screen::finish`].
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -12,7 +16,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level as Weight, Origin, Renderer, Snippet};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, TableComponent, presets};
 use mingcha_rules::diagnostic::{Diagnostic, Level};
-use mingcha_rules::text::{Lang, Text};
+use mingcha_rules::text::{Lang, Text, is_unseen, printable};
 use serde::Serialize;
 
 use crate::exit::{Failure, disk_error};
@@ -53,7 +57,7 @@ impl Screen {
 
     /// One line of the result.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
-        self.write(&mut io::stdout().lock(), text.as_ref(), true);
+        self.write(&mut io::stdout().lock(), &shown(text.as_ref()), true);
     }
 
     /// A result that is already whole lines.
@@ -65,25 +69,26 @@ impl Screen {
     /// A result for machines: one JSON value.
     pub(crate) fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.write(&mut io::stdout().lock(), &escaped(&text), true),
             Err(error) => self.keep(Err(error.into())),
         }
     }
 
     /// A remark beside the result.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        self.write(&mut io::stderr().lock(), text.as_ref(), true);
+        self.write(&mut io::stderr().lock(), &shown(text.as_ref()), true);
     }
 
     /// A remark that is already whole lines.
     pub(crate) fn note_raw(&self, text: &str) {
-        self.write(&mut io::stderr().lock(), text, false);
+        self.write(&mut io::stderr().lock(), &shown(text), false);
     }
 
     /// Diagnostics, each with its excerpt where there is one.
     pub(crate) fn diagnostics(&self, all: &[Diagnostic]) {
         for diagnostic in all {
-            self.note(self.drawn(diagnostic));
+            // With colours in it, and therefore cleaned before.
+            self.write(&mut io::stderr().lock(), &self.drawn(diagnostic), true);
             self.note("");
         }
     }
@@ -127,11 +132,11 @@ impl Screen {
             Level::Warning => Weight::WARNING.with_name(self.say("警告", "warning")),
         };
         let mut group = weight
-            .primary_title(self.text(&diagnostic.message))
+            .primary_title(shown(self.text(&diagnostic.message)))
             .id(diagnostic.code.as_str())
             .elements(Vec::<Origin<'_>>::new());
         let place = &diagnostic.place;
-        let text = place.file.as_deref().and_then(|file| self.source(file));
+        let text = place.file.as_deref().and_then(|file| self.source(file)).map(|text| inside(&text));
         let excerpt = match (&place.file, &text, &place.span) {
             (Some(file), Some(text), Some(span))
                 if span.end <= text.len()
@@ -140,7 +145,7 @@ impl Screen {
             {
                 Some(
                     Snippet::source(text.as_str())
-                        .path(file.as_str())
+                        .path(printable(file))
                         .annotation(AnnotationKind::Primary.span(span.clone())),
                 )
             }
@@ -151,13 +156,13 @@ impl Screen {
             Some(snippet) => group = group.element(snippet),
             None => {
                 if let Some(place) = self.place(diagnostic) {
-                    group = group.element(Origin::path(place));
+                    group = group.element(Origin::path(printable(&place).into_owned()));
                 }
             }
         }
         let help = diagnostic.help.as_ref().map(|help| {
             Group::with_title(
-                Weight::HELP.with_name(self.say("建议", "help")).secondary_title(self.text(help)),
+                Weight::HELP.with_name(self.say("建议", "help")).secondary_title(shown(self.text(help))),
             )
         });
         let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };
@@ -218,6 +223,43 @@ impl Screen {
     }
 }
 
+/// Whole lines as they may be shown.
+fn shown(text: &str) -> Cow<'_, str> {
+    let unseen = |c: char| c != '\n' && is_unseen(c);
+    if text.contains(unseen) { Cow::Owned(text.replace(unseen, " ")) } else { Cow::Borrowed(text) }
+}
+
+/// The same for a text into which places point: none of them moves.
+fn inside(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c == '\n' || !is_unseen(c) => out.push(c),
+            c => out.extend(std::iter::repeat_n(' ', c.len_utf8())),
+        }
+    }
+    out
+}
+
+/// JSON as it may be shown: it escapes some of what is not seen by itself, and the rest stands inside strings, where an
+/// escape means the same.
+fn escaped(json: &str) -> Cow<'_, str> {
+    let unseen = |c: char| c != '\n' && is_unseen(c);
+    if !json.contains(unseen) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if unseen(c) {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// A table: headings, rows, and which columns are numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -269,7 +311,7 @@ impl Table {
     fn cells(&self, row: &[String]) -> Vec<Cell> {
         let aligned = |(i, text): (usize, &String)| {
             let align = if self.numbers.contains(&i) { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(align)
+            Cell::new(printable(text)).set_alignment(align)
         };
         row.iter().enumerate().map(aligned).collect()
     }
@@ -309,6 +351,25 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 1_000].map(|n| many(n, "error")), ["0 errors", "1 error", "1,000 errors"]);
         assert_eq!([0, 5, 123_456, -100].map(yuan), ["0.00", "0.05", "1,234.56", "-1.00"]);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_acts_on_a_terminal() {
+        let name = "王\u{1b}[2J\u{9b}31m\u{202e}明\u{200b}\u{7}\u{8}\n\t\u{2066}";
+        let mut table = Table::new(["name"]);
+        table.row([name.to_owned()]);
+        let drawn = table.drawn(false);
+        assert!(!drawn.contains(|c: char| c != '\n' && is_unseen(c)), "{drawn:?}");
+        assert_eq!(drawn.lines().count(), 3, "a name of two lines is one row: {drawn:?}");
+        assert_eq!(shown("a\u{1b}[0mb\nc"), "a [0mb\nc");
+        assert_eq!(inside("é\u{202e}x").len(), "é\u{202e}x".len());
+        let json = serde_json::to_string_pretty(&[name]).unwrap();
+        assert!(!escaped(&json).contains(|c: char| c != '\n' && is_unseen(c)), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&escaped(&json)).unwrap(), [name]);
+        let screen = Screen::new(Lang::En, true);
+        let fault = Diagnostic::error("MC601", "值", format!("bad {name}")).in_file(name).with_help("", name);
+        let drawn = screen.drawn(&fault);
+        assert!(!drawn.contains(|c: char| c != '\n' && is_unseen(c)), "{drawn:?}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use mingcha_rules::{Diagnostic, Excused, Finding, Library, LoadedRule, Outcome, 
 
 use crate::day::{self, Between, Compared, Plans, is_by_person};
 use crate::gather::{Gathered, NO_SUBJECT, grouping_sql};
+use crate::handlers;
 use crate::local::Spread;
 use crate::plan::Compiled;
 use crate::program::{CANDIDATES, Place, Program, RulePlan, ViewPlan, with_as_of};
@@ -312,6 +313,9 @@ impl Question<'_> {
         if key != "pid" || !std::iter::once(&self.plan.candidates).chain(&self.plan.counters).all(own) {
             return Err(said("对象不是本人", "its subject is not the person of the row"));
         }
+        if handlers::person_columns(&self.plan.schema).count() > 1 {
+            return Err(said("线索还涉及他人", "its findings name further persons"));
+        }
         Ok(())
     }
 
@@ -324,6 +328,10 @@ impl Question<'_> {
         }
         for view in self.plan.views.iter().filter_map(|name| self.program.view(name)) {
             self.note_tables(&view.compiled, &mut read);
+        }
+        // Whatever a rule reads, its findings say who handled them.
+        for (name, columns) in handlers::columns_read(self.tables) {
+            read.entry(name).or_default().extend(columns);
         }
         read
     }
@@ -365,6 +373,11 @@ impl<'a> Standing<'a> {
         Ok(Self { since, rules: &division.rules, evaluated })
     }
 
+    /// Whether a rule is taken over whole.
+    pub(crate) fn is_kept(&self, rule: &str) -> bool {
+        matches!(self.rules.get(rule), Some(Carried::Kept))
+    }
+
     /// Puts what still stands of a rule's findings beside those that were found now, and counts anew.
     pub(crate) fn merge(&self, rule: &str, found: &mut Gathered<'_>) -> Result<(), SqlFault> {
         if !matches!(self.rules.get(rule), Some(Carried::Kept | Carried::Partial(_))) {
@@ -372,7 +385,7 @@ impl<'a> Standing<'a> {
         }
         let (mut findings, mut excused) =
             self.since.records.of(rule).map_err(|d| SqlFault::new("MC703", d.message.zh, d.message.en))?;
-        if !matches!(self.rules.get(rule), Some(Carried::Kept)) {
+        if !self.is_kept(rule) {
             findings.retain(|f| !self.evaluated.contains(&f.subject_id));
             excused.retain(|e| !self.evaluated.contains(&e.subject_id));
         } else {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use mingcha_rules::{Diagnostic, Library, LoadedRule, Place};
 
+use crate::columns;
 use crate::gather;
 use crate::plan::Catalog;
 use crate::program::{Order, PieceFault, Program};
@@ -64,7 +65,7 @@ fn rule_faults(loaded: &LoadedRule, program: &Program, day: NaiveDate) -> Vec<Pi
     }
     let Some(plan) = program.rules.iter().find(|r| r.id == loaded.rule.id) else { return Vec::new() };
     let counters: Vec<_> = plan.counters.iter().map(|c| std::sync::Arc::clone(&c.schema)).collect();
-    let faults = gather::column_faults(loaded, &plan.schema, &counters);
+    let faults = columns::faults(loaded, &plan.schema, &counters);
     if !faults.is_empty() {
         return faults;
     }

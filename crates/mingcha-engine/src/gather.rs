@@ -28,9 +28,10 @@ use sha2::{Digest, Sha256};
 
 use crate::context::{Budget, Workplace};
 use crate::functions;
+use crate::handlers::{Behind, Handlers, person_columns};
 use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled};
-use crate::program::{CANDIDATES, EXCLUSION, PieceFault, expression, is_text, with_as_of};
+use crate::program::{CANDIDATES, EXCLUSION, PieceFault, expression, with_as_of};
 use crate::report::Sink;
 use crate::sql::{self, SqlFault};
 use crate::tables::{Rows, Scene, Slots, compact};
@@ -233,17 +234,17 @@ impl Harvest {
         whole
     }
 
-    /// Adds the persons whose numbers will be asked for.
-    pub(crate) fn persons(&self, loaded: &LoadedRule, persons: &mut Vec<i32>) {
+    /// Adds the persons whose numbers, or whose handlers, will be asked for.
+    pub(crate) fn persons(&self, persons: &mut Vec<i32>) {
         persons.extend(self.excused.iter().filter_map(|p| match p.key {
             Key::Person(pid) => Some(pid),
             Key::Text(_) => None,
         }));
         for batch in &self.remaining {
-            let column = batch.column_by_name(&loaded.rule.subject.key);
-            persons.extend(
-                column.and_then(|c| c.as_primitive_opt::<Int32Type>()).into_iter().flatten().flatten(),
-            );
+            let schema = batch.schema();
+            for column in person_columns(&schema) {
+                persons.extend(batch.column(column).as_primitive::<Int32Type>().iter().flatten());
+            }
         }
     }
 }
@@ -407,7 +408,7 @@ fn notation() -> FormatOptions<'static> {
 }
 
 /// A value as an investigator reads it; `None` for NULL.
-fn cell(array: &ArrayRef, row: usize) -> Option<String> {
+pub(crate) fn cell(array: &ArrayRef, row: usize) -> Option<String> {
     Cells::of(array)?.at(row)
 }
 
@@ -517,12 +518,12 @@ pub(crate) struct Gathered<'a> {
 pub(crate) fn findings<'a>(
     task: &Task<'_>,
     numbers: &'a Numbers,
+    handlers: Result<&Handlers, &Diagnostic>,
     harvest: Harvest,
 ) -> Result<Gathered<'a>, SqlFault> {
     let internal = |e: DataFusionError| plan::planning_fault(&e);
     let Harvest { remaining, counters, candidates, without_subject, mut excused, lots } = harvest;
     let rule = &task.loaded.rule;
-    let mut findings = Vec::new();
     let mut excluded: BTreeMap<String, u64> = BTreeMap::new();
     if without_subject > 0 {
         excluded.insert(NO_SUBJECT.to_owned(), without_subject);
@@ -534,42 +535,20 @@ pub(crate) fn findings<'a>(
     let groups = Groups::of(task, &remaining).map_err(internal)?;
     let shown = Evidence::of(task, &lots, &remaining, &groups.all).map_err(internal)?;
     merge(&mut excused, |a, b| shown.earlier(a, b));
-    if !groups.all.is_empty() {
-        let mut tally = Tally { rows: &excused, groups: BTreeMap::new() };
-        let mut whole = Vec::new();
+    let (mut findings, mut whole) = if groups.all.is_empty() {
+        (Vec::new(), Vec::new())
+    } else {
         let against = counter_rows(task, &counters).map_err(internal)?;
-        for (i, batch) in judge(task, &remaining, &groups.all)?.iter().enumerate() {
-            let verdicts = Verdicts::of(task, batch).map_err(internal)?;
-            for row in 0..batch.num_rows() {
-                let named = verdicts.group(row);
-                let Some(at) = groups.at(&named) else {
-                    return Err(internal(DataFusionError::Internal(format!(
-                        "group {i}:{row} has no candidates"
-                    ))));
-                };
-                let group = &groups.all[at as usize];
-                let (key, _) = &named;
-                if let Some(code) = verdicts.excused_by(row) {
-                    *excluded.entry(rule.exclusions[code].code.clone()).or_default() += group.candidates;
-                    *tally.groups.entry((key.clone(), index(code))).or_default() += group.candidates;
-                    whole.push(Part {
-                        key: key.clone(),
-                        code: index(code),
-                        candidates: group.candidates,
-                        also: verdicts.also(row, code),
-                        origin: Origin::Group(at),
-                    });
-                } else {
-                    let subject = numbers.of(task, key).map_err(internal)?.into_owned();
-                    let rows = in_order(shown.rows(Origin::Group(at)));
-                    let counter = against.get(key).map_or(&[] as &[_], Vec::as_slice);
-                    let checked = (tally.checked(task, key), group.candidates);
-                    findings.push(finding(task, subject, &verdicts, row, (rows, counter), checked));
-                }
-            }
-        }
-        excused.append(&mut whole);
+        let behind = handlers
+            .map_err(Clone::clone)
+            .and_then(|all| all.behind(task.tables, task.loaded, &remaining, &counters))
+            .map_err(|d| internal(DataFusionError::External(Box::new(d))))?;
+        judged(task, numbers, &remaining, &groups, (&excused, &shown, &against, &behind))?
+    };
+    for part in &whole {
+        *excluded.entry(rule.exclusions[part.code as usize].code.clone()).or_default() += part.candidates;
     }
+    excused.append(&mut whole);
     findings.sort_by(|a, b| (&a.subject_id, &a.finding_id).cmp(&(&b.subject_id, &b.finding_id)));
     if findings.windows(2).any(|pair| pair[0].finding_id == pair[1].finding_id) {
         return Err(SqlFault::new(
@@ -596,6 +575,54 @@ pub(crate) fn findings<'a>(
     Ok(Gathered { findings, candidates, excluded, excused, lots, remaining, groups, standing })
 }
 
+/// The findings, and the groups that are excused as a whole.
+fn judged(
+    task: &Task<'_>,
+    numbers: &Numbers,
+    remaining: &[RecordBatch],
+    groups: &Groups,
+    (excused, shown, against, behind): (&[Part], &Evidence<'_>, &BTreeMap<Key, Vec<EvidenceRow>>, &Behind),
+) -> Result<(Vec<Finding>, Vec<Part>), SqlFault> {
+    let internal = |e: DataFusionError| plan::planning_fault(&e);
+    let batches = judge(task, remaining, &groups.all)?;
+    let verdicts: Vec<Verdicts<'_>> =
+        batches.iter().map(|b| Verdicts::of(task, b)).collect::<Result<_, _>>().map_err(internal)?;
+    // First whom an exclusion excuses as a whole: a finding tells of all that was excused of its subject, in whatever
+    // order groups are judged.
+    let (mut left, mut whole) = (Vec::new(), Vec::new());
+    for (batch, verdicts) in batches.iter().zip(&verdicts) {
+        for row in 0..batch.num_rows() {
+            let named = verdicts.group(row);
+            let Some(at) = groups.at(&named) else {
+                return Err(internal(DataFusionError::Internal(format!("group {row} has no candidates"))));
+            };
+            let (key, _) = named;
+            let candidates = groups.all[at as usize].candidates;
+            match verdicts.excused_by(row) {
+                Some(code) => whole.push(Part {
+                    key,
+                    code: index(code),
+                    candidates,
+                    also: verdicts.also(row, code),
+                    origin: Origin::Group(at),
+                }),
+                None => left.push((verdicts, row, at, key, candidates)),
+            }
+        }
+    }
+    let tally = Tally::of(excused, &whole);
+    let mut findings = Vec::with_capacity(left.len());
+    for (verdicts, row, at, key, candidates) in left {
+        let subject = numbers.of(task, &key).map_err(internal)?.into_owned();
+        let rows = in_order(shown.rows(Origin::Group(at)));
+        let rows = behind.beside(rows, remaining, &groups.all[at as usize].rows);
+        let counter = behind.named(against.get(&key).map_or(&[] as &[_], Vec::as_slice));
+        let checked = (tally.checked(task, &key), candidates);
+        findings.push(finding(task, subject, verdicts, row, (rows, counter), checked));
+    }
+    Ok((findings, whole))
+}
+
 /// How many candidates of a subject each exclusion excused.
 struct Tally<'a> {
     /// One candidate at a time, in order of subject and exclusion.
@@ -604,7 +631,16 @@ struct Tally<'a> {
     groups: BTreeMap<(Key, u32), u64>,
 }
 
-impl Tally<'_> {
+impl<'a> Tally<'a> {
+    /// `rows`: in order of subject and exclusion; `whole`: in any order.
+    fn of(rows: &'a [Part], whole: &[Part]) -> Self {
+        let mut groups: BTreeMap<(Key, u32), u64> = BTreeMap::new();
+        for part in whole {
+            *groups.entry((part.key.clone(), part.code)).or_default() += part.candidates;
+        }
+        Self { rows, groups }
+    }
+
     /// Every exclusion of the rule once, in the rule's order. A code may stand twice in a rule, for single candidates
     /// and for the whole subject.
     fn checked(&self, task: &Task<'_>, key: &Key) -> Vec<ExclusionChecked> {
@@ -1070,7 +1106,7 @@ fn finding(
     subject_id: String,
     verdicts: &Verdicts<'_>,
     row: usize,
-    (evidence, against): (Vec<EvidenceRow>, &[EvidenceRow]),
+    (evidence, counter_evidence): (Vec<EvidenceRow>, Vec<EvidenceRow>),
     (exclusions_checked, candidates): (Vec<ExclusionChecked>, u64),
 ) -> Finding {
     let rule = &task.loaded.rule;
@@ -1105,7 +1141,7 @@ fn finding(
         measures,
         candidates,
         evidence,
-        counter_evidence: against.to_vec(),
+        counter_evidence,
         exclusions_checked,
     }
 }
@@ -1154,84 +1190,6 @@ fn fill(template: &str, values: &BTreeMap<String, String>) -> String {
     }
     out.push_str(rest);
     out
-}
-
-/// What is wrong with the columns that a rule names outside its SQL: subject, matter, evidence.
-pub(crate) fn column_faults(
-    loaded: &LoadedRule,
-    schema: &SchemaRef,
-    counters: &[SchemaRef],
-) -> Vec<PieceFault> {
-    let rule = &loaded.rule;
-    let mut faults = Vec::new();
-    let mut need = |path: String, name: &str, wanted: &dyn Fn(&DataType) -> bool, kind: (&str, &str)| {
-        let fault = match schema.field_with_name(name) {
-            Err(_) => {
-                let fault = SqlFault::new(
-                    "MC207",
-                    format!("查询结果中没有列 `{name}`"),
-                    format!("the SELECT has no column `{name}`"),
-                );
-                match sql::nearest(name, schema.fields().iter().map(|f| f.name().as_str())) {
-                    Some(near) => {
-                        fault.help(format!("是不是想写 `{near}`"), format!("did you mean `{near}`"))
-                    }
-                    None => fault,
-                }
-            }
-            Ok(field) if !wanted(field.data_type()) => SqlFault::new(
-                "MC208",
-                format!("列 `{name}` 应为{}，实际为 {}", kind.0, field.data_type()),
-                format!("column `{name}` must be {}, it is {}", kind.1, field.data_type()),
-            ),
-            Ok(_) => return,
-        };
-        faults.push(PieceFault { path, fault });
-    };
-    let any = |_: &DataType| true;
-    let locator = |t: &DataType| *t == DataType::Int64;
-    if rule.subject.key == "pid" {
-        need("subject.key".to_owned(), "pid", &|t| *t == DataType::Int32, ("人员编号", "the person number"));
-    } else {
-        need("subject.key".to_owned(), &rule.subject.key, &is_text, ("文本", "text"));
-    }
-    for (path, column) in [("subject.name", &rule.subject.name), ("subject.area", &rule.subject.area)] {
-        if let Some(column) = column {
-            need(path.to_owned(), column, &is_text, ("文本", "text"));
-        }
-    }
-    for name in &rule.matter {
-        need("matter".to_owned(), name, &any, ("", ""));
-    }
-    for (name, across) in &rule.across {
-        need(format!("across.{name}.by"), &across.by, &any, ("", ""));
-    }
-    for (i, evidence) in rule.evidence.iter().enumerate() {
-        need(
-            format!("evidence[{i}].src"),
-            &evidence.src,
-            &locator,
-            ("行定位（src）", "a row locator (`src`)"),
-        );
-        for column in &evidence.columns {
-            need(format!("evidence[{i}].columns"), column, &any, ("", ""));
-        }
-    }
-    for (i, schema) in counters.iter().enumerate() {
-        for name in ["src", rule.subject.key.as_str()] {
-            if schema.field_with_name(name).is_err() {
-                faults.push(PieceFault {
-                    path: format!("counter_evidence[{i}].sql"),
-                    fault: SqlFault::new(
-                        "MC207",
-                        format!("反证查询结果中没有列 `{name}`"),
-                        format!("the counter-evidence SELECT has no column `{name}`"),
-                    ),
-                });
-            }
-        }
-    }
-    faults
 }
 
 #[cfg(test)]

@@ -4,13 +4,21 @@
 
 mod carry;
 mod check;
+mod clauses;
+mod columns;
 mod context;
 mod day;
+mod dialect;
 mod examples;
+mod fault;
 mod functions;
 mod gather;
+mod handlers;
+mod key;
+mod keyed;
 mod local;
 pub mod names;
+mod needed;
 mod parallel;
 mod person;
 mod plan;
@@ -20,8 +28,11 @@ mod rekey;
 mod report;
 mod run;
 mod sql;
-mod stash;
+pub mod stash;
+mod stop;
+mod subquery;
 mod tables;
+mod weights;
 mod worker;
 
 pub use carry::{BUILD, Carried, Records, Since};

@@ -22,6 +22,7 @@ use crate::local::{self, Spread, TableSpread};
 use crate::person;
 use crate::rekey::{self, ByKey, Keys};
 use crate::sql::SqlFault;
+use crate::subquery;
 use crate::tables::SlotTable;
 
 /// Tables that are in every store without a contract.
@@ -151,6 +152,7 @@ pub(crate) fn compile(
         .map_err(|e| vec![planning_fault(&e)])?;
     let mut faults = implicit_casts(&analysed);
     faults.extend(mixed_lists(&plan));
+    faults.extend(subquery::faults(&plan));
     if let Some(scope) = scope {
         faults.extend(columns_read(&analysed).keys().filter(|t| !scope.contains(*t)).map(|table| {
             SqlFault::new(

@@ -12,8 +12,8 @@ use mingcha_rules::library::{LoadedRule, LoadedView};
 use mingcha_rules::rule::Scalar;
 use mingcha_rules::{Library, ParamValue};
 
+use crate::columns;
 use crate::functions;
-use crate::gather;
 use crate::local::Spread;
 use crate::plan::{self, Catalog, Compiled, Cut};
 use crate::rekey::Keys;
@@ -297,7 +297,7 @@ impl Program {
             );
         }
         let shapes: Vec<SchemaRef> = counters.iter().map(|c| Arc::clone(&c.schema)).collect();
-        let faults = gather::column_faults(loaded, &schema, &shapes);
+        let faults = columns::faults(loaded, &schema, &shapes);
         if !faults.is_empty() {
             return Err(faults);
         }

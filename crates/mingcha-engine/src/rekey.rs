@@ -175,7 +175,8 @@ pub(crate) fn cut(
 /// A piece, and what stands for it: a table with its rows, under the names that they had.
 fn piece(plan: LogicalPlan, key: String) -> Result<(LogicalPlan, Piece), DataFusionError> {
     let mut hasher = DefaultHasher::new();
-    plan.hash(&mut hasher);
+    // The types of literals are in its words only.
+    (&plan, plan.display_indent_schema().to_string()).hash(&mut hasher);
     let name = format!("by_{key}_{:016x}", hasher.finish());
     let columns: Vec<(Option<TableReference>, Arc<Field>)> =
         plan.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field))).collect();
@@ -258,7 +259,8 @@ fn scans(plan: &LogicalPlan) -> BTreeSet<String> {
 /// Datasets dealt by one key: each bucket is a shard. What is no dataset of persons is seen as it is.
 pub(crate) struct Dealt {
     tables: Arc<dyn Tables>,
-    datasets: BTreeMap<String, (SchemaRef, Vec<Chunk>)>,
+    /// Those that were dealt; without a schema: it has no rows.
+    datasets: BTreeMap<String, (Option<SchemaRef>, Vec<Chunk>)>,
     n_buckets: usize,
 }
 
@@ -327,9 +329,8 @@ impl Dealt {
                 return Ok(None);
             }
             let chunks: Vec<Chunk> = chunks.into_iter().flatten().collect();
-            if let Some(schema) = chunks.first().map(Chunk::schema).transpose().map_err(|e| failed(&e))? {
-                datasets.insert(dataset.clone(), (schema, chunks));
-            }
+            let schema = chunks.first().map(Chunk::schema).transpose().map_err(|e| failed(&e))?;
+            datasets.insert(dataset.clone(), (schema, chunks));
         }
         Ok(Some(Self { tables: Arc::clone(tables), datasets, n_buckets }))
     }
@@ -470,7 +471,10 @@ impl Tables for Dealt {
             Part::Unassigned => return Ok(Vec::new()),
             other => return self.tables.read(dataset, other, columns),
         };
-        let Some((schema, chunks)) = self.datasets.get(dataset) else { return Ok(Vec::new()) };
+        let Some((schema, chunks)) = self.datasets.get(dataset) else {
+            return Err(failed(&DataFusionError::Internal(format!("{dataset} was not dealt"))));
+        };
+        let Some(schema) = schema else { return Ok(Vec::new()) };
         let mut rows = Vec::new();
         for chunk in chunks {
             rows.extend(chunk.bucket(bucket).map_err(|e| failed(&e))?.filter(|b| b.num_rows() > 0));

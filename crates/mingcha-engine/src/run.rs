@@ -12,7 +12,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::common::DataFusionError;
@@ -20,19 +19,22 @@ use mingcha_intake::{OfPersons, Tables};
 use mingcha_rules::rule::{Input, Status};
 use mingcha_rules::{Contract, Diagnostic, Library, LoadedRule, Outcome, OutcomeKind, Text};
 
-use crate::carry::{self, BUILD, Carried, Since, Standing};
+use crate::carry::{self, Carried, Since, Standing};
 use crate::context::Budget;
 use crate::gather::{self, Numbers};
+use crate::handlers::Handlers;
+use crate::key::Subject;
+use crate::keyed::entered;
+use crate::needed::{before_views, views_kept_for};
 use crate::parallel::{in_parallel, in_turn};
 use crate::plan::BUILTIN;
 use crate::program::{Order, Place, Program, RulePlan, ViewPlan};
-use crate::rekey::{Deal, Dealt, expected_bytes};
 use crate::report::{RunEnd, RunOptions, RunProgress, RunReport, Sink};
-use crate::stash::{self, Finished, Key, Stash};
-use crate::tables::{Content, Rows, Slots};
-use crate::worker::{
-    Crop, Stop, UNIT_BYTES, Walk, Walked, Weights, Worker, joined, panicked, unreadable, weight_of_rule,
-};
+use crate::stash::{Finished, Stash};
+use crate::stop::Stop;
+use crate::tables::{Content, Slots};
+use crate::weights::{Weights, weight_of_rule};
+use crate::worker::{Crop, Walk, Walked, Worker, joined, panicked};
 
 /// What the process takes before the first row: the program, plans, the allocator's own.
 const FIXED_BYTES: u64 = 48 << 20;
@@ -164,7 +166,7 @@ pub fn run_since(
     };
     let walked = if walk_needed { walk.run(workers, finished)? } else { Walked::default() };
     let mut resumed = walked.resumed;
-    let mut harvests = stage.enter(walked, &everything, &mut books).map_err(|fault| vec![fault])?;
+    let mut harvests = stage.enter(walked, &kept_views, &everything, &mut books)?;
     if let Some(narrowed) = narrowed {
         // The same walk, with the persons that changed and nobody else.
         let stage = Stage { program: &partial, ..stage };
@@ -191,7 +193,7 @@ pub fn run_since(
             (Some(a), Some(b)) => Some((a.0 + b.0, a.1 + b.1)),
             (a, b) => a.or(b),
         };
-        let more = stage.enter(walked, &everything, &mut books).map_err(|fault| vec![fault])?;
+        let more = stage.enter(walked, &kept, &everything, &mut books)?;
         harvests.crops.extend(more.crops);
         harvests.persons.extend(more.persons);
     }
@@ -201,11 +203,11 @@ pub fn run_since(
         .filter(|v| matches!(v.place, Place::Before | Place::After(_)) && !everything.has(&v.name));
     stage.views(left.collect(), &everything, &mut books)?;
     stage.later(later, &everything, &mut harvests, &mut books)?;
-    if !progress.cancelled() {
+    if !progress.cancelled() && !books.left {
         let stage = Stage { program: &whole, ..stage };
         stage.gather(harvests, workers, standing.as_ref(), &mut books, sink).map_err(|fault| vec![fault])?;
     }
-    if progress.cancelled() {
+    if progress.cancelled() || books.left {
         return Ok(RunEnd { cancelled: true, ..RunEnd::default() });
     }
     let carried = if since.is_some() { division.rules } else { BTreeMap::new() };
@@ -245,43 +247,6 @@ fn select<'a>(library: &'a Library, options: &RunOptions) -> Result<Vec<&'a Load
             }
         })
         .collect())
-}
-
-/// The views over everything that the shards need, made before them, and those that can be made beside them: read
-/// by nothing in the shards, and reading no other view.
-fn before_views(program: &Program) -> (Vec<&ViewPlan>, Vec<&ViewPlan>) {
-    let before = || program.views.iter().filter(|v| v.place == Place::Before);
-    let in_shards = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
-    let rules = program.rules.iter().filter(|r| r.place == Place::Local);
-    let rules = rules.flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
-    let mut needed: BTreeSet<&str> =
-        in_shards.chain(rules).flat_map(|c| c.columns.keys().map(String::as_str)).collect();
-    // Views stand in order: those that a view reads come before it.
-    let views: Vec<&ViewPlan> = before().collect();
-    for view in views.iter().rev().filter(|v| needed.contains(v.name.as_str())).collect::<Vec<_>>() {
-        needed.extend(view.compiled.columns.keys().map(String::as_str));
-    }
-    let reads_view = |v: &ViewPlan| v.compiled.columns.keys().any(|name| program.view(name).is_some());
-    let (needed, others): (Vec<_>, Vec<_>) =
-        views.into_iter().partition(|v| needed.contains(v.name.as_str()));
-    (needed, others.into_iter().filter(|v| !reads_view(v)).collect())
-}
-
-/// Local views whose rows are needed again once all shards are done.
-fn views_kept_for(program: &Program, later: &[&RulePlan]) -> BTreeSet<String> {
-    let late_views = program.views.iter().filter(|v| matches!(v.place, Place::After(_)));
-    let readers = later
-        .iter()
-        .map(|r| &r.candidates)
-        .chain(later.iter().flat_map(|r| &r.counters))
-        .chain(late_views.map(|v| &v.compiled));
-    let read: BTreeSet<&String> = readers.flat_map(|c| c.columns.keys()).collect();
-    program
-        .views
-        .iter()
-        .filter(|v| v.place == Place::Local && read.contains(&v.name))
-        .map(|v| v.name.clone())
-        .collect()
 }
 
 /// Folders of the two walks: over everybody, and over those who changed since an earlier run.
@@ -330,156 +295,19 @@ impl<'a> Stage<'a> {
         Budget { memory: self.budget.memory.map(|m| m.saturating_mul(workers)), ..self.budget.clone() }
     }
 
-    /// The tables, every dataset to be read whole.
+    /// The tables, every dataset to be read whole. One that was not delivered has no rows: rules that need it are not
+    /// evaluated at all.
     fn everything(&self) -> Arc<Slots> {
         let slots = Slots::default();
         let names = self.library.contracts.iter().map(|c| c.name.as_str()).chain(BUILTIN.iter().copied());
-        for name in names.filter(|name| self.tables.rows(name).is_some()) {
-            slots.put(name, Content::Whole(Arc::clone(self.tables)));
+        for name in names {
+            let content = match self.tables.rows(name) {
+                Some(_) => Content::Whole(Arc::clone(self.tables)),
+                None => Content::Empty,
+            };
+            slots.put(name, content);
         }
         Arc::new(slots)
-    }
-
-    /// Makes what is local to another key than the person, bucket by bucket, and puts it among the tables.
-    fn by_key(
-        &self,
-        everything: &Arc<Slots>,
-        workers: usize,
-        books: &mut Books,
-    ) -> Result<BTreeMap<String, Content>, Vec<Diagnostic>> {
-        let mut made = BTreeMap::new();
-        let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for view in &self.program.views {
-            if let Place::ByKey(key) = &view.place {
-                if everything.has(&view.name) {
-                    made.insert(view.name.clone(), everything.get(&view.name));
-                } else {
-                    waiting.entry(key).or_default().insert(view.name.clone());
-                }
-            }
-        }
-        for (key, names) in waiting {
-            let mut open = names;
-            let mut bucket = self.part_bytes;
-            for attempt in 1.. {
-                let program = self.program.by_key(key, &open);
-                let walked = match self.walk_by_key(key, &program, bucket, everything, workers, attempt == 1)
-                {
-                    Ok(walked) => walked,
-                    Err(faults) => {
-                        // Other rules do not need these buckets.
-                        let said = faults.into_iter().next().map(|fault| fault.message).unwrap_or_default();
-                        let stop = Stop::Failed(said);
-                        open.iter().for_each(|name| books.fail_readers(self.program, name, &stop));
-                        break;
-                    }
-                };
-                let held = |stop: &Stop| matches!(stop, Stop::Held(_));
-                // What does not fit is tried once more in buckets of an eighth, and what reads it: it saw no rows.
-                let again: BTreeSet<String> = match bucket {
-                    Some(_) if attempt == 1 => {
-                        let broken = walked.broken_views.iter().filter(|(_, stop)| held(stop));
-                        let broken = broken.map(|(name, _)| name.clone()).collect();
-                        &self.program.with_readers_by_key(broken) & &open
-                    }
-                    _ => BTreeSet::new(),
-                };
-                for (name, stop) in walked.broken_views.iter().filter(|(name, _)| !again.contains(name)) {
-                    books.fail_readers(self.program, name, stop);
-                }
-                let mut views = walked.views;
-                for name in open.iter().filter(|name| !again.contains(*name)) {
-                    let mut batches = Vec::new();
-                    for of_bucket in views.remove(name).unwrap_or_default() {
-                        batches.extend(of_bucket.take().map_err(|fault| vec![fault])?);
-                    }
-                    let rows = Rows::content(batches);
-                    let rows = rows.map_err(|e| vec![unreadable(name, &e)])?;
-                    everything.put(name, rows.clone());
-                    made.insert(name.clone(), rows);
-                }
-                if again.is_empty() {
-                    break;
-                }
-                open = again;
-                bucket = bucket.map(|b| b / 8);
-            }
-        }
-        Ok(made)
-    }
-
-    /// Deals the datasets that the views of `program` read into buckets of `key`, and walks the buckets.
-    fn walk_by_key(
-        &self,
-        key: &str,
-        program: &Program,
-        bucket: Option<u64>,
-        everything: &Arc<Slots>,
-        workers: usize,
-        counted: bool,
-    ) -> Result<Walked, Vec<Diagnostic>> {
-        let columns = self.dealt_columns(program);
-        let read = AtomicU64::new(0);
-        let deal = Deal {
-            key,
-            columns: &columns,
-            // Beside the rows, a bucket and what is made of it are in memory.
-            room: self.part_bytes.map(|bytes| bytes.saturating_mul(2 * workers as u64)),
-            bucket,
-            spill_dir: self.budget.spill_dir.as_deref(),
-            workers,
-            cancelled: &|| self.progress.cancelled(),
-            read: &|bytes| {
-                let before = read.fetch_add(bytes, Ordering::Relaxed);
-                let units = (before + bytes) / UNIT_BYTES - before / UNIT_BYTES;
-                self.progress.advance(if counted { units } else { 0 });
-            },
-        };
-        let Some(dealt) = Dealt::new(self.tables, &deal).map_err(|fault| vec![fault])? else {
-            return Ok(Walked::default());
-        };
-        let tables: Arc<dyn Tables> = Arc::new(dealt);
-        let kept = program.views.iter().map(|v| v.name.clone()).collect();
-        let stage = Stage { tables: &tables, program, part_bytes: None, ..*self };
-        let before = BTreeMap::new();
-        let weights = Weights::default();
-        let beside = Vec::new();
-        Walk {
-            stage: &stage,
-            before: &before,
-            kept: &kept,
-            beside,
-            everything,
-            stash: None,
-            weights: &weights,
-        }
-        .run(workers, Vec::new())
-    }
-
-    /// The columns of the datasets of persons that the views of `program` read.
-    fn dealt_columns(&self, program: &Program) -> BTreeMap<String, BTreeSet<String>> {
-        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (table, names) in program.views.iter().flat_map(|v| &v.compiled.columns) {
-            if self.library.contract(table).is_some_and(|c| c.person.is_some()) {
-                columns.entry(table.clone()).or_default().extend(names.iter().cloned());
-            }
-        }
-        columns
-    }
-
-    /// Units that dealing by keys counts for.
-    fn weight_by_key(&self) -> u64 {
-        let mut names: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for view in &self.program.views {
-            if let Place::ByKey(key) = &view.place {
-                names.entry(key).or_default().insert(view.name.clone());
-            }
-        }
-        let bytes = |(key, names): (&str, BTreeSet<String>)| {
-            let columns = self.dealt_columns(&self.program.by_key(key, &names));
-            expected_bytes(self.tables.as_ref(), &columns) / UNIT_BYTES
-        };
-        names.into_iter().map(bytes).sum()
     }
 
     /// Makes views over everything, several at a time, and puts them among the tables.
@@ -508,7 +336,11 @@ impl<'a> Stage<'a> {
                         everything.put(&view.name, rows.clone());
                         made.insert(view.name.clone(), rows);
                     }
-                    (view, Err(stop)) => books.fail_readers(self.program, &view.name, &stop),
+                    (view, Err(stop)) => {
+                        books.fail_readers(self.program, &view.name, &stop);
+                        everything.put(&view.name, Content::Unmade(stop.clone()));
+                        made.insert(view.name.clone(), Content::Unmade(stop));
+                    }
                 }
             }
             waiting = later;
@@ -525,64 +357,44 @@ impl<'a> Stage<'a> {
         persons: &str,
     ) -> Result<(Option<Stash>, Vec<Finished>), Vec<Diagnostic>> {
         let Some(parts) = &self.options.parts else { return Ok((None, Vec::new())) };
-        let contracts: Vec<Vec<u8>> = self
-            .library
-            .contracts
-            .iter()
-            .map(|c| serde_json::to_vec(c).unwrap_or_else(|_| c.name.clone().into_bytes()))
-            .collect();
-        let rules = self.program.rules.iter().filter(|r| r.place == Place::Local);
-        let key = Key {
-            build: BUILD.to_owned(),
-            tables: parts.tables.clone(),
-            contracts: stash::sum_of(contracts.iter().map(Vec::as_slice)),
-            as_of: self.options.as_of.to_string(),
-            plain_plans: self.options.plain_plans,
-            rules: rules.map(|rule| (rule.id.clone(), self.hashes(rule))).collect(),
-            views: kept.iter().cloned().collect(),
-            before: before.keys().cloned().collect(),
-            persons: persons.to_owned(),
-        };
+        let Self { program, library, options, .. } = *self;
+        let subject = Subject { program, library, options, kept, before, persons };
+        let key = subject.key(parts).map_err(|fault| vec![fault])?;
         let opened = Stash::open(&parts.folder.join(walk), key, parts.resume, self.progress);
         opened.map(|(stash, finished)| (Some(stash), finished)).map_err(|fault| vec![fault])
     }
 
-    /// The hash of a rule, and what its parameters are set to.
-    fn hashes(&self, rule: &RulePlan) -> (String, String) {
-        let hash = self.library.rule(&rule.id).map(|loaded| loaded.hash.clone()).unwrap_or_default();
-        let set = self.options.params.get(&rule.id);
-        (hash, set.map_or_else(String::new, |set| format!("{set:?}")))
-    }
-
-    /// Enters what the walk over the shards gave.
+    /// Enters what the walk over the shards gave. `kept`: the local views that it was to keep.
     fn enter(
         &self,
-        walked: Walked,
+        mut walked: Walked,
+        kept: &BTreeSet<String>,
         everything: &Arc<Slots>,
         books: &mut Books,
-    ) -> Result<Harvests, Diagnostic> {
+    ) -> Result<Harvests, Vec<Diagnostic>> {
+        if walked.left {
+            books.leave();
+        }
         for (name, stop) in &walked.broken_views {
             books.fail_readers(self.program, name, stop);
-        }
-        for (name, kept) in walked.views {
-            let mut batches = Vec::new();
-            for of_part in kept {
-                batches.extend(of_part.take()?);
-            }
-            match Rows::content(batches) {
-                Ok(rows) => everything.put(&name, rows),
-                Err(error) => books.fail_readers(self.program, &name, &error.into()),
+            // One of those beside the shards: what reads it must not wait for it.
+            if !kept.contains(name) && self.program.view(name).is_some_and(|v| v.place == Place::Before) {
+                everything.put(name, Content::Unmade(stop.clone()));
             }
         }
         let mut crops: BTreeMap<String, Vec<Crop>> = BTreeMap::new();
-        for (id, crop, spent, peak) in walked.harvests {
+        for (id, crop, spent, peak) in std::mem::take(&mut walked.harvests) {
             books.worked(&id, spent, peak);
             match crop {
                 Ok(crop) => crops.entry(id).or_default().push(crop),
                 Err(stop) => books.stop(&id, &stop),
             }
         }
-        Ok(Harvests { crops, persons: walked.persons })
+        let persons = std::mem::take(&mut walked.persons);
+        for (name, content) in entered(walked, kept.iter())? {
+            everything.put(&name, content);
+        }
+        Ok(Harvests { crops, persons })
     }
 
     /// Runs the rules that need everything at once, several at a time.
@@ -632,15 +444,23 @@ impl<'a> Stage<'a> {
         sink: &mut dyn Sink,
     ) -> Result<(), Diagnostic> {
         let mut harvests = harvests;
-        let open = self.program.rules.iter().filter(|plan| books.is_open(&plan.id));
-        let mut waiting: Vec<Waiting<'_>> = open
-            .filter_map(|plan| {
-                let crops = harvests.crops.remove(&plan.id).unwrap_or_default();
-                Some((plan, self.library.rule(&plan.id)?, crops))
-            })
-            .collect();
+        let mut waiting: Vec<Waiting<'_>> = Vec::new();
+        for plan in &self.program.rules {
+            if !books.is_open(&plan.id) {
+                continue;
+            }
+            // Where nothing was evaluated, finding nothing says nothing: only what is taken over whole may be without.
+            let nothing = standing.filter(|s| s.is_kept(&plan.id)).map(|_| Vec::new());
+            match (self.library.rule(&plan.id), harvests.crops.remove(&plan.id).or(nothing)) {
+                (Some(loaded), Some(crops)) => waiting.push((plan, loaded, crops)),
+                _ => books.fail(&plan.id, panicked()),
+            }
+        }
         waiting.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-        let numbers = self.numbers(harvests.persons, &waiting, workers);
+        let persons = persons_of(harvests.persons, &waiting);
+        let numbers = self.numbers(&persons, workers);
+        let handlers = Handlers::look_up(self.tables.as_ref(), &persons);
+        drop(persons);
         let mut refused = Ok(());
         let work = |(plan, loaded, crops)| {
             let started = Instant::now();
@@ -648,7 +468,7 @@ impl<'a> Stage<'a> {
             // What one rule left is in memory only while its findings are made.
             let found = joined(crops).map(|harvest| {
                 catch_unwind(AssertUnwindSafe(|| {
-                    let mut found = gather::findings(&task, &numbers, harvest)?;
+                    let mut found = gather::findings(&task, &numbers, handlers.as_ref(), harvest)?;
                     standing.map_or(Ok(()), |s| s.merge(&plan.id, &mut found)).map(|()| found)
                 }))
             });
@@ -680,18 +500,8 @@ impl<'a> Stage<'a> {
         refused
     }
 
-    /// The identity numbers of all persons that are named in what the rules left.
-    fn numbers(&self, persons: Vec<i32>, waiting: &[Waiting<'_>], workers: usize) -> Numbers {
-        let mut persons = persons;
-        for (_, loaded, crops) in waiting {
-            for crop in crops {
-                if let Crop::Here(harvest) = crop {
-                    harvest.persons(loaded, &mut persons);
-                }
-            }
-        }
-        persons.sort_unstable();
-        persons.dedup();
+    /// The identity numbers of `persons`.
+    fn numbers(&self, persons: &[i32], workers: usize) -> Numbers {
         let of_shard = |shard| {
             let (from, to) = self.tables.shard_persons(shard).unwrap_or_default();
             &persons[persons.partition_point(|p| *p < from)..persons.partition_point(|p| *p < to)]
@@ -704,22 +514,38 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// All persons that are named in what the rules left, each once and in order.
+fn persons_of(persons: Vec<i32>, waiting: &[Waiting<'_>]) -> Vec<i32> {
+    let mut persons = persons;
+    for crop in waiting.iter().flat_map(|(_, _, crops)| crops) {
+        if let Crop::Here(harvest) = crop {
+            harvest.persons(&mut persons);
+        }
+    }
+    persons.sort_unstable();
+    persons.dedup();
+    persons
+}
+
 /// Threads that the options allow.
 pub(crate) fn workers_of(options: &RunOptions) -> usize {
     options.threads.max(1)
 }
 
 /// The outcome of each rule as it becomes known.
-struct Books {
+pub(crate) struct Books {
     outcomes: BTreeMap<String, Outcome>,
     open: BTreeSet<String>,
     announced: BTreeSet<String>,
+    /// Whether somebody stopped the run: what is missing then says nothing.
+    left: bool,
 }
 
 impl Books {
     /// Opens the books: rules whose inputs are missing or stale are settled at once.
     fn open(tables: &dyn Tables, library: &Library, selected: &[&LoadedRule], options: &RunOptions) -> Self {
-        let mut books = Self { outcomes: BTreeMap::new(), open: BTreeSet::new(), announced: BTreeSet::new() };
+        let (outcomes, open, announced) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut books = Self { outcomes, open, announced, left: false };
         for loaded in selected {
             let id = loaded.rule.id.clone();
             let mut outcome =
@@ -783,13 +609,19 @@ impl Books {
 
     fn stop(&mut self, id: &str, stop: &Stop) {
         match stop {
-            Stop::Cancelled => {}
+            Stop::Cancelled => self.leave(),
             Stop::Failed(text) => self.end(id, OutcomeKind::Failed, text.clone()),
             Stop::Held(text) => self.end(id, OutcomeKind::Held, text.clone()),
         }
     }
 
-    fn fail_readers(&mut self, program: &Program, view: &str, stop: &Stop) {
+    /// Notes that somebody stopped the run.
+    pub(crate) fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// Ends the rules that read a view, directly or not, as the view ended.
+    pub(crate) fn fail_readers(&mut self, program: &Program, view: &str, stop: &Stop) {
         for rule in program.rules.iter().filter(|r| r.views.contains(view) || r.pieces.contains(view)) {
             self.stop(&rule.id, stop);
         }
@@ -884,7 +716,13 @@ impl Books {
         }
     }
 
-    fn close(self) -> Vec<Outcome> {
+    /// How all rules ended. One of which nothing became known has not come out clean.
+    fn close(mut self) -> Vec<Outcome> {
+        for id in std::mem::take(&mut self.open) {
+            if let Some(outcome) = self.outcomes.get_mut(&id) {
+                (outcome.outcome, outcome.reason) = (OutcomeKind::Failed, Some(panicked()));
+            }
+        }
         self.outcomes.into_values().collect()
     }
 }

@@ -15,45 +15,18 @@ use datafusion::sql::sqlparser::ast::{
     UnaryOperator, Value, Visit, Visitor, WindowFrameUnits, WindowType, visit_expressions,
     visit_expressions_mut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Span;
 use mingcha_rules::ParamValue;
 
+use crate::clauses::{self, is_comparison};
+use crate::dialect::RuleDialect;
+pub(crate) use crate::fault::SqlFault;
 use crate::functions;
-
-/// Something wrong in a piece of SQL; the owner of the piece knows which file it is in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SqlFault {
-    pub code: &'static str,
-    pub zh: String,
-    pub en: String,
-    /// Line and column inside the piece, from 1.
-    pub at: Option<(u64, u64)>,
-    pub help: Option<(String, String)>,
-}
-
-impl SqlFault {
-    pub(crate) fn new(code: &'static str, zh: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { code, zh: zh.into(), en: en.into(), at: None, help: None }
-    }
-
-    pub(crate) fn at(mut self, span: Span) -> Self {
-        if span.start.line > 0 {
-            self.at = Some((span.start.line, span.start.column));
-        }
-        self
-    }
-
-    pub(crate) fn help(mut self, zh: impl Into<String>, en: impl Into<String>) -> Self {
-        self.help = Some((zh.into(), en.into()));
-        self
-    }
-}
 
 /// Parses one read-only SELECT.
 pub(crate) fn parse(sql: &str) -> Result<Statement, SqlFault> {
-    let mut statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| {
+    let mut statements = Parser::parse_sql(&RuleDialect, sql).map_err(|error| {
         let text = error.to_string();
         let mut fault = SqlFault::new(
             "MC201",
@@ -153,6 +126,7 @@ pub(crate) fn lint(statement: &Statement, scope: &Scope<'_>) -> Vec<SqlFault> {
     let mut lint = Lint { n_terms: 0, scope, ctes: Vec::new(), faults: Vec::new() };
     let _: ControlFlow<()> = statement.visit(&mut lint);
     let mut faults = lint.faults;
+    faults.extend(clauses::lint(statement));
     if lint.n_terms > MAX_TERMS {
         faults.push(SqlFault::new(
             "MC269",
@@ -750,18 +724,6 @@ fn key_class(expr: &Expr) -> Option<&'static str> {
         "certificate_no" => "certificate_no",
         _ => return None,
     })
-}
-
-fn is_comparison(op: &BinaryOperator) -> bool {
-    matches!(
-        op,
-        BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-    )
 }
 
 fn conjuncts(expr: &Expr) -> Vec<&Expr> {

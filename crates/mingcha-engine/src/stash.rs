@@ -17,7 +17,6 @@
 //! is done again. A part says which persons it covers, so that a run with other memory or threads, which would cut
 //! the shards otherwise, uses it all the same and cuts up what is left.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -29,14 +28,17 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use mingcha_files::private;
 use mingcha_intake::Part;
 use mingcha_rules::{Diagnostic, Text};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::gather::{Excusals, Harvest};
+use crate::key::Key;
 use crate::report::RunProgress;
-use crate::worker::{PartResult, Stop};
+use crate::stop::Stop;
+use crate::worker::PartResult;
 
 const KEY: &str = "key.json";
 const PREFIX: &str = "part-";
@@ -48,63 +50,71 @@ const MARK: &[u8; 8] = b"MCPART01";
 const TAIL: usize = 8 + 32 + MARK.len();
 const BUFFER: usize = 1 << 17;
 
-/// What the results of a walk follow from. Nothing that only decides how it is walked: threads, memory, slices.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Key {
-    /// The code.
-    pub build: String,
-    /// What the tables hold.
-    pub tables: String,
-    /// The contracts that say how tables are read.
-    pub contracts: String,
-    pub as_of: String,
-    pub plain_plans: bool,
-    /// The rules of the walk: id -> hash of it, its SQL and its views, and the parameters that the workspace sets.
-    pub rules: BTreeMap<String, (String, String)>,
-    /// Local views whose rows are kept.
-    pub views: Vec<String>,
-    /// Views over everything that could be made before.
-    pub before: Vec<String>,
-    /// The persons who are looked at, where it is not everybody.
-    pub persons: String,
+/// Takes away what the walks of a run kept below `folder`, and the folder where nothing else is left in it.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn clear_all(folder: &Path) -> io::Result<()> {
+    match folder.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+        Ok(meta) if !meta.is_dir() => return Ok(()),
+        Ok(_) => {}
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let walk = entry.path();
+        let ours = fs::read(walk.join(KEY)).is_ok_and(|bytes| is_key(&bytes));
+        if ours && entry.file_type()?.is_dir() {
+            clear(&walk)?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        done => done,
+    }
 }
 
-impl Key {
-    /// What another key has otherwise.
-    fn differs(&self, other: &Self) -> Text {
-        let rules = || {
-            let ids = self.rules.keys().chain(other.rules.keys());
-            let mut ids: Vec<&str> =
-                ids.filter(|id| self.rules.get(*id) != other.rules.get(*id)).map(String::as_str).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids.join(", ")
-        };
-        let (zh, en) = match self {
-            Self { build, .. } if *build != other.build => ("程序", "the program".to_owned()),
-            Self { tables, .. } if *tables != other.tables => ("数据仓", "the store".to_owned()),
-            Self { contracts, .. } if *contracts != other.contracts => {
-                ("数据契约", "the contracts".to_owned())
-            }
-            Self { as_of, .. } if *as_of != other.as_of => ("运行日", "the day (--as-of)".to_owned()),
-            Self { rules: r, .. } if *r != other.rules => {
-                let ids = rules();
-                return Text {
-                    zh: format!("规则或其参数：{ids}"),
-                    en: format!("rules or their parameters: {ids}"),
-                };
-            }
-            Self { plain_plans, .. } if *plain_plans != other.plain_plans => {
-                ("--plain-plans", "--plain-plans".to_owned())
-            }
-            Self { persons, .. } if *persons != other.persons => {
-                ("沿用的上次运行（--since）", "the run built upon (--since)".to_owned())
-            }
-            _ => ("先行计算的视图", "the views made before".to_owned()),
-        };
-        Text { zh: zh.to_owned(), en }
+/// Takes away what a walk kept in `folder`, and the folder where nothing else is left in it. What bears none of our names
+/// is somebody else's and stays, and so does what lies behind a link.
+fn clear(folder: &Path) -> io::Result<()> {
+    match folder.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+        Ok(meta) if !meta.is_dir() => return Ok(()),
+        Ok(_) => {}
     }
+    let mut all_ours = true;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name == KEY || name.starts_with(PREFIX) || name.starts_with(UNFINISHED);
+        if ours && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        } else {
+            all_ours = false;
+        }
+    }
+    if all_ours { fs::remove_dir(folder) } else { Ok(()) }
+}
+
+/// Whether the bytes are the key of such a folder, be it of an earlier build, which said less or said it otherwise.
+#[must_use]
+pub fn is_key(bytes: &[u8]) -> bool {
+    let key: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(bytes).ok();
+    let has = |key: &serde_json::Map<_, _>| {
+        ["build", "tables", "contracts", "as_of", "rules", "views"]
+            .iter()
+            .all(|field| key.contains_key(*field))
+    };
+    key.is_some_and(|key| has(&key))
+}
+
+/// Whether a file of such a folder bears our name, and, where it says that it is finished, our mark at its end.
+#[must_use]
+pub fn is_part(name: &str, end: &[u8]) -> bool {
+    name.starts_with(UNFINISHED) || (name.starts_with(PREFIX) && end.ends_with(MARK))
 }
 
 /// The folder of one walk.
@@ -135,10 +145,8 @@ impl Stash {
                 (false, false) => {}
             }
         }
-        match fs::remove_dir_all(folder) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(refused(folder, &e)),
-            _ => Ok((stash, Vec::new())),
-        }
+        clear(folder).map_err(|e| refused(folder, &e))?;
+        Ok((stash, Vec::new()))
     }
 
     /// Files of finished parts.
@@ -228,7 +236,7 @@ impl Stash {
         // Several threads may come here at a time; each writes the same.
         let thread = std::thread::current().id();
         let aside = self.folder.join(format!("{UNFINISHED}{thread:?}"));
-        fs::write(&aside, serde_json::to_vec_pretty(&self.key)?)?;
+        private::file(&aside)?.write_all(&serde_json::to_vec_pretty(&self.key)?)?;
         fs::rename(&aside, &key)
     }
 }
@@ -586,7 +594,7 @@ impl<W: Write> Write for Summed<W> {
 }
 
 fn write_part(path: &Path, part: Part, results: Vec<PartResult>, persons: &[i32]) -> io::Result<Index> {
-    let file = BufWriter::with_capacity(BUFFER, File::create(path)?);
+    let file = BufWriter::with_capacity(BUFFER, private::file(path)?);
     // The sum is made of whole pieces: it goes before the buffer.
     let mut out = Summed { inner: file, at: 0, from: 0, sum: Sha256::new() };
     let mut index =
@@ -763,6 +771,7 @@ mod tests {
     use mingcha_rules::Outcome;
 
     use super::*;
+    use std::collections::BTreeMap;
 
     /// Remembers the codes of what was remarked.
     #[derive(Default)]
@@ -947,7 +956,8 @@ mod tests {
     fn only_results_that_follow_from_the_same_are_used() {
         let dir = tempfile::tempdir().unwrap();
         let rule = |hash: &str, set: &str| ("PEN-01".to_owned(), (hash.to_owned(), set.to_owned()));
-        let key = Key { rules: BTreeMap::from([rule("a", "")]), ..key() };
+        let view = |hash: &str| BTreeMap::from([("a_view".to_owned(), hash.to_owned())]);
+        let key = Key { rules: BTreeMap::from([rule("a", "")]), views: view("as it was"), ..key() };
         let text = || "other".to_owned();
         let others = [
             (Key { build: text(), ..key.clone() }, "the program"),
@@ -964,8 +974,9 @@ mod tests {
                 "rules or their parameters: PEN-01",
             ),
             (Key { rules: BTreeMap::new(), ..key.clone() }, "rules or their parameters: PEN-01"),
-            (Key { views: vec![text()], ..key.clone() }, "the views made before"),
-            (Key { before: vec![text()], ..key.clone() }, "the views made before"),
+            (Key { views: BTreeMap::new(), ..key.clone() }, "the views that it reads: a_view"),
+            (Key { views: view("as it is now"), ..key.clone() }, "the views that it reads: a_view"),
+            (Key { before: view("as it is now"), ..key.clone() }, "the views that it reads: a_view"),
             (Key { persons: text(), ..key.clone() }, "the run built upon (--since)"),
         ];
         let folder = dir.path().join("all");
@@ -985,6 +996,16 @@ mod tests {
         let (_, finished, told) = open(&folder, key.clone(), false);
         assert!(finished.is_empty() && !folder.exists());
         assert_eq!(told, ["MC712"], "who did not ask for it is told that it could have been");
+    }
+
+    #[test]
+    fn the_key_of_an_earlier_build_is_known_as_one() {
+        let old = r#"{"build": "x", "tables": "t", "contracts": "c", "as_of": "2026-06-30", "plain_plans": false,
+            "rules": {"PEN-01": ["a", ""]}, "views": ["a_view"], "before": [], "persons": ""}"#;
+        assert!(is_key(old.as_bytes()) && is_key(&serde_json::to_vec(&key()).unwrap()));
+        for other in ["", "{}", "[]", r#"{"build": "x", "rules": {}}"#] {
+            assert!(!is_key(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

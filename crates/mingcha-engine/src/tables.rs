@@ -27,6 +27,7 @@ use futures::{TryStreamExt, stream};
 use mingcha_intake::{Part, Tables};
 
 use crate::person::{Lookup, PersonIndex, PersonSets, pieces};
+use crate::stop::Stop;
 
 /// Rows handed on at a time.
 const BATCH_ROWS: usize = 8192;
@@ -34,16 +35,17 @@ const BATCH_ROWS: usize = 8192;
 /// Bytes that a column may hold for nothing.
 const HELD: usize = 4096;
 
-/// What a table holds at the moment.
-#[derive(Clone, Default)]
+/// What a table holds at the moment. There is no default: a table of which nothing is known is not an empty one.
+#[derive(Clone)]
 pub(crate) enum Content {
-    /// Nothing.
-    #[default]
+    /// No rows: it was made and has none, or a dataset that may be missing was not delivered.
     Empty,
     /// Rows in memory; they may hold any superset of the columns asked for, found by name.
     Rows(Arc<Rows>),
     /// The whole dataset, read part by part when it is scanned.
     Whole(Arc<dyn Tables>),
+    /// It was not made, and why: whatever reads it ends for the same reason.
+    Unmade(Stop),
 }
 
 /// Rows in memory, as one batch, and their index by person, made when it is first asked for.
@@ -80,19 +82,25 @@ impl Slots {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned(), content);
     }
 
+    /// Forgets what a table held: it has to be made again before it is read.
+    pub(crate) fn clear(&self, table: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(table);
+    }
+
     /// The same content, to be changed apart.
     pub(crate) fn copy(&self) -> Self {
         Self(RwLock::new(self.0.read().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 
-    /// Whether a table has been given content.
+    /// Whether a table was put, were it only that it could not be made.
     pub(crate) fn has(&self, table: &str) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(table)
     }
 
-    /// What a table holds.
+    /// What a table holds. One that nobody put was never made.
     pub(crate) fn get(&self, table: &str) -> Content {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned().unwrap_or_default()
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
+        known.unwrap_or_else(|| Content::Unmade(Stop::never_made(table)))
     }
 }
 
@@ -296,9 +304,10 @@ impl ExecutionPlan for SlotScan {
                 };
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(read).try_flatten())))
             }
+            Content::Unmade(stop) => Err(stop.into_error()),
             Content::Whole(tables) => {
                 let scan = self.clone();
-                let rows = parts(tables.as_ref(), &self.name).into_iter().flat_map(move |part| {
+                let rows = parts(tables.as_ref(), &self.name)?.into_iter().flat_map(move |part| {
                     match scan.part(tables.as_ref(), part, &scene.persons) {
                         Ok(batches) => batches.into_iter().map(Ok).collect(),
                         Err(error) => vec![Err(error)],
@@ -323,16 +332,16 @@ impl ExecutionPlan for SlotScan {
 }
 
 /// Every part of a dataset: its persons' shards and the rows without a person, or the rows of a reference table.
-fn parts(tables: &dyn Tables, dataset: &str) -> Vec<Part> {
+fn parts(tables: &dyn Tables, dataset: &str) -> Result<Vec<Part>> {
     if tables.rows(dataset).is_none() {
-        return Vec::new();
+        return Err(Stop::never_made(dataset).into_error());
     }
     let shards = (0..tables.n_shards()).map(Part::Shard);
-    match tables.contracts().iter().find(|c| c.name == dataset) {
+    Ok(match tables.contracts().iter().find(|c| c.name == dataset) {
         Some(contract) if contract.person.is_some() => shards.chain([Part::Unassigned]).collect(),
         None if dataset == "persons" => shards.collect(),
         _ => vec![Part::Whole],
-    }
+    })
 }
 
 /// The columns of `schema`, by name. Batches without columns keep their row count.
@@ -383,4 +392,49 @@ fn own(column: &ArrayRef) -> ArrayRef {
 pub(crate) fn slices(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> {
     let rows = batch.num_rows();
     (0..rows).step_by(BATCH_ROWS).map(move |from| batch.slice(from, BATCH_ROWS.min(rows - from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Budget, Workplace};
+    use crate::local;
+    use crate::plan::{Catalog, Cut, compile};
+    use crate::sql;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::physical_plan::collect;
+
+    /// Rows of a plan over `a` and `b`, of which `put` are among the tables and empty.
+    fn rows(text: &str, put: &[&str]) -> Result<usize> {
+        let mut catalog = Catalog::new(&[], None).unwrap();
+        let field = |name: &str, ty| Field::new(name, ty, true);
+        let fields = vec![field("pid", DataType::Int32), field("src", DataType::Int64)];
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        for name in ["a", "b"] {
+            catalog.define(name, Arc::clone(&schema), Some(&local::by_person(&schema)), None).unwrap();
+        }
+        let plan = compile(&catalog, sql::parse(text).unwrap(), None, Cut::Nothing).unwrap();
+        let slots = Arc::new(Slots::default());
+        put.iter().for_each(|name| slots.put(name, Content::Empty));
+        let place = Workplace::new(&catalog.session, &Budget::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let batches = runtime.block_on(collect(plan.physical, place.execution(Scene::new(&slots))))?;
+        Ok(batches.iter().map(RecordBatch::num_rows).sum())
+    }
+
+    #[test]
+    fn a_table_that_nobody_made_is_an_error_and_no_empty_table() {
+        for text in [
+            "SELECT a.pid FROM a",
+            "SELECT a.pid FROM a LEFT JOIN b ON b.pid = a.pid",
+            "SELECT a.pid FROM a WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.pid = a.pid)",
+            "SELECT b.pid FROM b UNION ALL SELECT a.pid FROM a",
+        ] {
+            assert_eq!(rows(text, &["a", "b"]).unwrap(), 0, "{text}");
+            let error = rows(text, &["b"]).expect_err(text);
+            assert!(!error.to_string().is_empty());
+        }
+        let text = "SELECT a.pid FROM a WHERE NOT EXISTS (SELECT 1 FROM b WHERE b.pid = a.pid)";
+        assert!(rows(text, &["a"]).is_err(), "without its other side nobody would have a partner");
+    }
 }

@@ -7,16 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use mingcha_intake::{Part, Tables, builtin_schema, sql_schema};
+use mingcha_intake::{Part, Tables};
 use mingcha_rules::{Contract, Diagnostic, Library, Text};
 
 use crate::context::{Budget, Workplace};
@@ -27,14 +26,14 @@ use crate::program::{CANDIDATES, Place, Program, RulePlan, ViewPlan};
 use crate::report::RunProgress;
 use crate::run::Stage;
 use crate::stash::{Contents, Finished, Stash, Stored, StoredView, gaps};
+use crate::stop::Stop;
 use crate::tables::{Content, Rows, Scene, Slots, compact};
+use crate::weights::{Columns, Weights, bytes_of, local_columns};
 
 /// How often a long plan asks whether the run was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
 /// How often a part is halved for what does not fit.
 const DEEPEST: usize = 5;
-/// Bytes that a text takes in memory, on average: its view, and what does not fit into that.
-const TEXT_BYTES: usize = 24;
 
 /// What the walk needs beside the stage.
 pub(crate) struct Walk<'a> {
@@ -63,6 +62,8 @@ pub(crate) struct Walked {
     pub persons: Vec<i32>,
     /// Parts that an interrupted run had finished, and all parts.
     pub resumed: Option<(usize, usize)>,
+    /// Whether somebody stopped it before its end: then it says nothing of what is missing in it.
+    pub left: bool,
 }
 
 impl Walked {
@@ -157,27 +158,36 @@ impl PartResult {
     }
 
     /// The persons that its harvests name, each once and in order.
-    fn persons(results: &[Self], library: &Library) -> Vec<i32> {
+    fn persons(results: &[Self]) -> Vec<i32> {
         let mut persons = Vec::new();
-        for (id, harvest, ..) in results.iter().flat_map(|r| &r.harvests) {
-            if let (Some(loaded), Ok(harvest)) = (library.rule(id), harvest) {
-                harvest.persons(loaded, &mut persons);
-            }
+        for harvest in results.iter().flat_map(|r| &r.harvests).filter_map(|h| h.1.as_ref().ok()) {
+            harvest.persons(&mut persons);
         }
         persons.sort_unstable();
         persons.dedup();
         persons
     }
 
-    /// Takes out what ran out of memory: the rules, and the kept views.
-    fn take_held(&mut self, rules: &[&RulePlan]) -> (BTreeSet<String>, BTreeSet<String>) {
+    /// Takes out what ran out of memory: the rules, and the views. What reads a view of `hopeless` stays: it would run
+    /// into the same in any part.
+    fn take_held(
+        &mut self,
+        rules: &[&RulePlan],
+        hopeless: &BTreeSet<String>,
+    ) -> (BTreeSet<String>, BTreeSet<String>) {
         let held = |stop: &Stop| matches!(stop, Stop::Held(_));
-        let views: BTreeSet<String> =
-            self.broken_views.iter().filter(|(_, stop)| held(stop)).map(|(name, _)| name.clone()).collect();
-        let readers =
-            rules.iter().filter(|r| r.views.iter().any(|v| views.contains(v))).map(|r| r.id.clone());
+        let views: BTreeSet<String> = self
+            .broken_views
+            .iter()
+            .filter(|(name, stop)| held(stop) && !hopeless.contains(name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let lost = |r: &&&RulePlan| !r.views.is_disjoint(hopeless);
+        let lost: BTreeSet<&str> = rules.iter().filter(lost).map(|r| r.id.as_str()).collect();
+        let readers = rules.iter().filter(|r| !r.views.is_disjoint(&views)).map(|r| r.id.clone());
         let stopped = self.harvests.iter().filter(|h| h.1.as_ref().is_err_and(held)).map(|h| h.0.clone());
-        let again: BTreeSet<String> = readers.chain(stopped).collect();
+        let again: BTreeSet<String> =
+            readers.chain(stopped).filter(|id| !lost.contains(id.as_str())).collect();
         self.broken_views.retain(|(name, _)| !views.contains(name));
         self.harvests.retain(|h| !again.contains(&h.0));
         (again, views)
@@ -198,6 +208,7 @@ impl Walk<'_> {
         }
         let n_tasks = self.beside.len() + parts.len();
         let next = AtomicUsize::new(0);
+        let left = AtomicBool::new(false);
         let finished: Vec<Made> = finished.into_iter().map(Made::There).collect();
         let done = Mutex::new((finished, Vec::new()));
         let results = in_parallel(workers.min(n_tasks), (0..workers.min(n_tasks)).collect(), |_| {
@@ -208,14 +219,21 @@ impl Walk<'_> {
             }
             loop {
                 let task = next.fetch_add(1, Ordering::Relaxed);
-                if task >= n_tasks || self.stage.progress.cancelled() {
+                if task >= n_tasks {
+                    return Ok(());
+                }
+                if self.stage.progress.cancelled() {
+                    left.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
                 let made = match self.beside.get(task) {
                     Some(view) => self.beside(view).map(|broken| (Vec::new(), broken)),
                     None => {
                         let part = parts[task - self.beside.len()];
-                        worker.part(self, part).and_then(|made| Ok((self.keep(part, made)?, None)))
+                        worker.part(self, part).and_then(|made| {
+                            left.fetch_or(made.iter().any(PartResult::interrupted), Ordering::Relaxed);
+                            Ok((self.keep(part, made)?, None))
+                        })
                     }
                 };
                 let (made, broken) = made.inspect_err(|_| next.store(n_tasks, Ordering::Relaxed))?;
@@ -228,6 +246,7 @@ impl Walk<'_> {
         let (mut made, broken_views) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         made.sort_by_key(Made::part);
         walked.broken_views = broken_views;
+        walked.left = left.into_inner();
         for made in made {
             match made {
                 Made::Here(result) => walked.add_here(result),
@@ -243,7 +262,7 @@ impl Walk<'_> {
     /// Puts what a part gave on the disk, where there is a place for it.
     fn keep(&self, part: Part, results: Vec<PartResult>) -> Result<Vec<Made>, Vec<Diagnostic>> {
         let Some(stash) = self.stash else { return Ok(results.into_iter().map(Made::Here).collect()) };
-        let persons = PartResult::persons(&results, self.stage.library);
+        let persons = PartResult::persons(&results);
         let finished = stash.keep(part, results, &persons).map_err(|fault| vec![fault])?;
         Ok(finished.into_iter().map(Made::There).collect())
     }
@@ -260,6 +279,19 @@ impl Walk<'_> {
             Err(Stop::Held(_)) => None,
             Err(stop) => Some((view.name.clone(), stop)),
         })
+    }
+
+    /// Views that were to be there before the shards and were not made, and all that read them, at any depth.
+    fn hopeless(&self) -> BTreeSet<String> {
+        let unmade = self.before.iter().filter(|(_, content)| matches!(content, Content::Unmade(_)));
+        let mut names: BTreeSet<String> = unmade.map(|(name, _)| name.clone()).collect();
+        // Views stand in order: those that a view reads come before it.
+        for view in &self.stage.program.views {
+            if view.compiled.columns.keys().any(|read| names.contains(read)) {
+                names.insert(view.name.clone());
+            }
+        }
+        names
     }
 
     /// Whether a view is needed for one that is kept.
@@ -311,94 +343,6 @@ fn slice(parts: &mut Vec<Part>, shard: usize, persons: Range<i32>, step: i64) {
     }
 }
 
-/// How much of the progress each shard is: what there is to read of it.
-#[derive(Default)]
-pub(crate) struct Weights(Vec<u64>);
-
-/// Bytes that make one unit of progress.
-pub(crate) const UNIT_BYTES: u64 = 1 << 12;
-
-impl Weights {
-    /// Those of the shards that the local rules and views of `stage` read.
-    pub(crate) fn new(stage: &Stage<'_>) -> Self {
-        let columns = local_columns(stage.program);
-        let tables = stage.tables.as_ref();
-        let units = |shard| bytes_of(&columns, stage, shard) / UNIT_BYTES + 1;
-        Self((0..tables.n_shards()).map(units).collect())
-    }
-
-    /// Those of all parts together.
-    pub(crate) fn sum(&self) -> u64 {
-        self.0.iter().sum::<u64>() + self.rest()
-    }
-
-    /// That of the rows that lead to no person; nothing where nothing is counted.
-    fn rest(&self) -> u64 {
-        u64::from(!self.0.is_empty())
-    }
-
-    /// That of one part.
-    fn of(&self, tables: &dyn Tables, part: Part) -> u64 {
-        let of_shard = |shard: usize| self.0.get(shard).copied().unwrap_or_default();
-        match part {
-            Part::Shard(shard) => of_shard(shard),
-            Part::Slice { shard, from, to } => {
-                let (first, last) = tables.shard_persons(shard).unwrap_or((from, to));
-                let share = |pid: i32| {
-                    let n = u64::from(pid.abs_diff(first));
-                    of_shard(shard) * n / u64::from(last.abs_diff(first)).max(1)
-                };
-                // Differences of one scale: the slices of a shard come to the shard.
-                share(to).saturating_sub(share(from))
-            }
-            Part::Unassigned | Part::Whole => self.rest(),
-        }
-    }
-}
-
-/// Units that reading everything `rule` reads counts for.
-pub(crate) fn weight_of_rule(stage: &Stage<'_>, rule: &RulePlan) -> u64 {
-    let columns: Columns = rule.candidates.columns.clone().into_iter().collect();
-    (0..stage.tables.n_shards()).map(|shard| bytes_of(&columns, stage, shard)).sum::<u64>() / UNIT_BYTES + 1
-}
-
-/// Columns to decode: dataset -> names.
-type Columns = BTreeMap<String, BTreeSet<String>>;
-
-/// Those that the local rules and views of `program` read.
-fn local_columns(program: &Program) -> Columns {
-    let mut columns = Columns::new();
-    let views = program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.compiled);
-    let rules = program
-        .rules
-        .iter()
-        .filter(|r| r.place == Place::Local)
-        .flat_map(|r| std::iter::once(&r.candidates).chain(&r.counters));
-    for compiled in views.chain(rules) {
-        for (table, names) in &compiled.columns {
-            columns.entry(table.clone()).or_default().extend(names.iter().cloned());
-        }
-    }
-    columns
-}
-
-/// Bytes that these columns of a shard are expected to take.
-fn bytes_of(columns: &Columns, stage: &Stage<'_>, shard: usize) -> u64 {
-    let width = |t: &DataType| t.primitive_width().unwrap_or(TEXT_BYTES) as u64;
-    columns
-        .iter()
-        .filter_map(|(dataset, columns)| {
-            let rows = stage.tables.part_rows(dataset, shard)?;
-            let schema = match stage.library.contract(dataset) {
-                Some(contract) => sql_schema(contract),
-                None => builtin_schema(dataset)?,
-            };
-            let own = |name: &String| schema.field_with_name(name).map_or(0, |f| width(f.data_type()));
-            Some(rows * columns.iter().map(own).sum::<u64>())
-        })
-        .sum()
-}
-
 /// The two halves of the persons of a part.
 fn halves(tables: &dyn Tables, part: Part) -> Option<[Part; 2]> {
     let (shard, (from, to)) = match part {
@@ -411,17 +355,13 @@ fn halves(tables: &dyn Tables, part: Part) -> Option<[Part; 2]> {
     (middle > from).then(|| [piece(from, middle), piece(middle, to)])
 }
 
-/// Why a plan stopped.
-pub(crate) enum Stop {
-    Cancelled,
-    Failed(Text),
-    /// More memory than it may have.
-    Held(Text),
-}
-
 impl From<DataFusionError> for Stop {
     fn from(error: DataFusionError) -> Self {
-        match error.find_root() {
+        let root = error.find_root();
+        if let Some(stop) = Self::handed_on(root) {
+            return stop.clone();
+        }
+        match root {
             DataFusionError::ResourcesExhausted(_) => Self::Held(Text {
                 zh: "所需内存超过 --memory 的限制；请加大内存，或增加分片数后重新 prepare".to_owned(),
                 en:
@@ -491,6 +431,7 @@ impl<'p> Worker<'p> {
         }
         let batches = match stage.tables.rows(dataset) {
             Some(_) => stage.tables.read(dataset, part, &columns)?,
+            // Rules that need it are not evaluated at all; to the others it says that it may be missing.
             None => Vec::new(),
         };
         let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
@@ -507,13 +448,15 @@ impl<'p> Worker<'p> {
         if n_rows == 0 {
             return Ok(done);
         }
+        let hopeless = walk.hopeless();
         let mut waiting = vec![(part, 0)];
         while let Some((part, depth)) = waiting.pop() {
             let Some(result) = done.iter_mut().find(|r| r.part == part) else { continue };
             let Some(halves) = halves(walk.stage.tables.as_ref(), part).filter(|_| depth < DEEPEST) else {
                 continue;
             };
-            let (held, kept) = result.take_held(&rules);
+            let (held, views) = result.take_held(&rules, &hopeless);
+            let kept: BTreeSet<String> = views.intersection(walk.kept).cloned().collect();
             if held.is_empty() && kept.is_empty() {
                 continue;
             }
@@ -563,6 +506,10 @@ impl<'p> Worker<'p> {
             told = now;
         };
         if n_rows == 0 {
+            // Known to give nothing, which is not the same as not knowing what it gives.
+            let none = |rule: &&RulePlan| (rule.id.clone(), Ok(Harvest::default()), Duration::ZERO, 0);
+            result.harvests = rules.iter().map(none).collect();
+            result.views = kept.iter().map(|name| (name.clone(), Vec::new())).collect();
             stage.progress.advance(units);
             return Ok((result, 0));
         }
@@ -570,16 +517,22 @@ impl<'p> Worker<'p> {
         let of_kept = |name: &String| walk.read_by_kept(name);
         let locals = self.program.views.iter().filter(|v| v.place == Place::Local);
         for view in locals.filter(|v| wanted(&v.name) || of_kept(&v.name)) {
-            self.slots.put(&view.name, Content::Empty);
+            // What another part left of it is not to be taken for its rows.
+            self.slots.clear(&view.name);
             let made = self.collect(&view.compiled.physical, stage.progress).and_then(|batches| {
-                if kept.contains(&view.name) {
-                    result.views.push((view.name.clone(), batches.iter().map(compact).collect()));
-                }
-                Ok(Rows::content(batches)?)
+                let rows = kept.contains(&view.name).then(|| batches.iter().map(compact).collect());
+                Ok((rows, Rows::content(batches)?))
             });
             match made {
-                Ok(rows) => self.slots.put(&view.name, rows),
-                Err(stop) => result.broken_views.push((view.name.clone(), stop)),
+                Ok((rows, content)) => {
+                    result.views.extend(rows.map(|rows| (view.name.clone(), rows)));
+                    self.slots.put(&view.name, content);
+                }
+                Err(stop) => {
+                    // Views and rules that read it end for the same reason, at any depth.
+                    self.slots.put(&view.name, Content::Unmade(stop.clone()));
+                    result.broken_views.push((view.name.clone(), stop));
+                }
             }
         }
         for (rule, done) in rules.iter().zip(1..) {
@@ -595,15 +548,16 @@ impl<'p> Worker<'p> {
         if rules.is_empty() {
             stage.progress.advance(units);
         }
-        for name in self.columns.keys().filter(|name| by_person(name)) {
-            self.slots.put(name, Content::Empty);
+        let views = self.program.views.iter().filter(|v| v.place == Place::Local).map(|v| &v.name);
+        for name in self.columns.keys().filter(|name| by_person(name)).chain(views) {
+            self.slots.clear(name);
         }
         Ok((result, n_rows))
     }
 
     /// Candidates, exclusions and counter-evidence of one rule on what the tables hold now.
     pub(crate) fn harvest(&self, stage: &Stage<'_>, rule: &RulePlan) -> Result<Harvest, Stop> {
-        let Some(loaded) = stage.library.rule(&rule.id) else { return Ok(Harvest::default()) };
+        let Some(loaded) = stage.library.rule(&rule.id) else { return Err(Stop::Failed(panicked())) };
         let candidates = self.collect(&rule.candidates.physical, stage.progress)?;
         let sorted =
             catch_unwind(AssertUnwindSafe(|| gather::sift(&stage.gathering(loaded, rule), &candidates)));
@@ -617,7 +571,7 @@ impl<'p> Worker<'p> {
                 let rows = self.collect(&counter.physical, stage.progress)?;
                 harvest.counters.push(rows.iter().map(compact).collect());
             }
-            self.slots.put(CANDIDATES, Content::Empty);
+            self.slots.clear(CANDIDATES);
         }
         Ok(harvest)
     }

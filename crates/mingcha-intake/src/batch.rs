@@ -30,6 +30,8 @@ pub(crate) enum Cell {
     Bool(bool),
     /// An error of the spreadsheet (`#REF!`).
     Error,
+    /// A formula whose value nobody has computed.
+    Formula,
 }
 
 /// One column of a raw batch.
@@ -170,7 +172,7 @@ impl<'a> Values<'a> {
                     Value::Moment(day, time)
                 }
                 Cell::Bool(b) => Value::Bool(*b),
-                Cell::Error => Value::Error,
+                Cell::Error | Cell::Formula => Value::Error,
             },
             _ => Value::Null,
         }

@@ -3,13 +3,14 @@
 //! whatever leads from a row to an extract is part of the answer. Knows no rule.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
+use mingcha_files::private;
 use mingcha_rules::Diagnostic;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
@@ -122,11 +123,10 @@ pub(crate) fn since(
 ) -> Result<Vec<ChangesEntry>, Diagnostic> {
     let store = earlier.store();
     let then = store.manifest();
-    let folder = root.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(|e| fault::cannot_write(&folder, &e))?;
     let mut steps: Vec<ChangesEntry> = then.changes.clone();
     steps.drain(..steps.len().saturating_sub(MOST_STEPS - 1));
     for file in steps.iter().flat_map(|s| s.datasets.values()).filter_map(|d| d.persons.as_ref()) {
+        make_folder(root)?;
         earlier.carry(root, file)?;
     }
     let mut datasets = BTreeMap::new();
@@ -157,6 +157,12 @@ pub(crate) fn since(
     let since = store.digest().to_owned();
     steps.push(ChangesEntry { since, persons: then.persons, datasets });
     Ok(steps)
+}
+
+/// The folder of the lists, with the first of them: a store has no empty folder.
+fn make_folder(root: &Path) -> Result<(), Diagnostic> {
+    let folder = root.join(FOLDER);
+    private::folders(&folder).map_err(|e| fault::cannot_write(&folder, &e))
 }
 
 /// The numbers of files that mean another file now: a row that is said to be in one of them is in another place.
@@ -218,6 +224,7 @@ impl Both<'_> {
         let schema = Arc::new(Schema::new(vec![Field::new(PID, DataType::Int32, false)]));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int32Array::from(persons))])
             .map_err(|e| fault::cannot_write(Path::new(label), &e))?;
+        make_folder(self.root)?;
         let mut out = StoreWriter::create(self.root, label, &schema)?;
         out.write(&batch)?;
         out.finish()

@@ -10,6 +10,7 @@ use std::path::Path;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type};
+use mingcha_files::private;
 use mingcha_rules::{Contract, Diagnostic, PersonKey, Text};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -261,7 +262,7 @@ impl Earlier {
         let mut out = Written::default();
         let Some(entry) = self.entry(&contract.name) else { return Ok(out) };
         let folder = to.join(&contract.name);
-        fs::create_dir_all(&folder).map_err(|e| fault::cannot_write(&folder, &e))?;
+        private::folders(&folder).map_err(|e| fault::cannot_write(&folder, &e))?;
         for file in &entry.files {
             out.files.push(self.carry(to, file)?);
         }
@@ -279,8 +280,12 @@ impl Earlier {
     pub(crate) fn carry(&self, to: &Path, file: &StoreFile) -> Result<StoreFile, Diagnostic> {
         let (from, to) = (self.store.path().join(&file.path), to.join(&file.path));
         if fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to)
-                .and_then(|_| File::open(&to)?.sync_all())
+            File::open(&from)
+                .and_then(|mut from| {
+                    let mut to = private::file(&to)?;
+                    std::io::copy(&mut from, &mut to)?;
+                    to.sync_all()
+                })
                 .map_err(|e| whole_again(fault::damaged(&from, &e)))?;
         }
         Ok(file.clone())

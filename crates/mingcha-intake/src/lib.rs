@@ -11,20 +11,26 @@
 
 mod batch;
 mod changes;
+mod days;
 mod discover;
+mod dropped;
 mod earlier;
 mod fault;
 mod headings;
+mod identifiers;
 pub mod identity;
 mod manifest;
 mod memory;
 mod options;
+mod overlap;
 mod parse;
 mod prepare;
 mod progress;
 mod quality;
 mod read;
+pub mod record;
 mod rejects;
+mod row_hash;
 mod runs;
 pub mod schema;
 mod shards;
@@ -40,7 +46,7 @@ pub use manifest::{
 };
 pub use memory::MemoryTables;
 pub use options::{FileMapping, PrepareOptions};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, sweep};
 pub use progress::{Progress, Quiet};
 pub use quality::{DatasetQuality, FieldQuality, QualityReport, RejectedPlace};
 pub use schema::{builtin_schema, sql_schema};

@@ -8,7 +8,7 @@ use mingcha_rules::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 /// The version of the store's layout that this build writes and reads.
-pub const STORE_VERSION: u32 = 2;
+pub const STORE_VERSION: u32 = 3;
 
 /// The word that tells a store from any other folder with a `manifest.json`.
 pub(crate) const STORE_FORMAT: &str = "mingcha-store";

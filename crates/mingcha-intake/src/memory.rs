@@ -15,6 +15,7 @@ use chrono::NaiveDate;
 use mingcha_rules::{Contract, Diagnostic, PersonKey};
 
 use crate::batch::{Column, RawBatch};
+use crate::days::NO_DAY;
 use crate::fault::nearest;
 use crate::rejects::{self, ROW_REJECTED, Reject, VALUE_DROPPED};
 use crate::schema::{CODE, ID_NUMBER, IS_LATEST, PID, SRC, builtin_schema, sql_schema};
@@ -256,7 +257,8 @@ fn type_rows(
 /// Faults that are no dirty data but mistakes of whoever wrote the example.
 fn mistakes(contract: &Contract, rows: &[BTreeMap<String, String>], rejects: &[Reject]) -> Vec<Diagnostic> {
     let lost = |r: &&Reject| {
-        (r.outcome == ROW_REJECTED || r.outcome == VALUE_DROPPED) && !r.reason.starts_with("id_")
+        let dirt = r.reason.starts_with("id_") || (r.outcome == VALUE_DROPPED && r.reason == NO_DAY);
+        (r.outcome == ROW_REJECTED || r.outcome == VALUE_DROPPED) && !dirt
     };
     rejects
         .iter()

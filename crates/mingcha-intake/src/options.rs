@@ -77,4 +77,7 @@ pub struct FileMapping {
     pub delimiter: Option<char>,
     /// Extract date.
     pub as_of: Option<NaiveDate>,
+    /// Rows that stand in another file of the dataset as well are records of their own: they are remarked on and count
+    /// in both. Otherwise many of them refuse the file.
+    pub accept_overlap: bool,
 }

@@ -239,6 +239,11 @@ pub(crate) fn nanos(day: i32, time: i64) -> Option<i64> {
     i64::from(day).checked_mul(DAY_SECONDS * NANOS)?.checked_add(time)
 }
 
+/// The day of a moment in nanoseconds since 1970.
+pub(crate) fn day_of_nanos(nanos: i64) -> i32 {
+    i32::try_from(nanos.div_euclid(DAY_SECONDS * NANOS)).unwrap_or(0)
+}
+
 /// Day and time of day of a moment, rounded to milliseconds, as spreadsheets hold them.
 pub(crate) fn day_and_time(moment: NaiveDateTime) -> (i32, i64) {
     let day = moment.date().to_epoch_days();

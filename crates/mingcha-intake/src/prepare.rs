@@ -6,23 +6,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use mingcha_rules::{Contract, Diagnostic, FieldType, Lang, Level, PersonKey, Text};
+use mingcha_files::{private, unfinished};
+use mingcha_rules::handler::heads_handler;
+use mingcha_rules::{Contract, Diagnostic, FieldType, Level, PersonKey, Text};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::changes;
 use crate::discover::{self, Dates, Discovery, Found};
+use crate::dropped;
 use crate::earlier::{self, BUILD, Earlier, LateRemarks, People};
 use crate::fault;
 use crate::manifest::{DatasetEntry, InputFile, Manifest, STORE_FORMAT, STORE_VERSION, StoreFile};
 use crate::options::PrepareOptions;
+use crate::overlap::{self, FileRows, Hashes};
 use crate::progress::Progress;
 use crate::quality::{DatasetQuality, FileQuality, QualityReport, Tally};
 use crate::read::{self, How, Opened, Unit};
+use crate::record;
 use crate::rejects::{self, AMBIGUOUS_LINK, DUPLICATE_KEY, KEPT, Reject, RejectsCsv};
 use crate::runs::{Run, RunWriter};
 use crate::schema::CODE;
@@ -186,6 +192,8 @@ struct FileRead {
     runs: Vec<Run>,
     rejects: Vec<Run>,
     remarks: Vec<Run>,
+    /// Hashes of the rows, where they are compared with those of other files.
+    hashes: Vec<Run>,
     tally: Tally,
     codes: Vec<u64>,
     notes: Vec<Diagnostic>,
@@ -196,8 +204,10 @@ struct UnitRead {
     run: Run,
     rejects: Run,
     remarks: Run,
+    hashes: Option<Run>,
     tally: Tally,
     codes: Vec<u64>,
+    notes: Vec<Diagnostic>,
 }
 
 impl<'a> Work<'a> {
@@ -209,18 +219,17 @@ impl<'a> Work<'a> {
     ) -> Result<Self, Diagnostic> {
         let parent = parent_of(&options.store);
         fs::create_dir_all(&parent).map_err(|e| fault::cannot_write(&parent, &e))?;
-        let name = options.store.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let partial = tempfile::Builder::new()
-            .prefix(&format!("{name}.partial-"))
-            .tempdir_in(&parent)
+        let partial = private::temporary(&prefix(&options.store), &parent)
+            .and_then(|partial| unfinished::mark(partial.path()).map(|()| partial))
             .map_err(|e| fault::cannot_write(&parent, &e))?;
         for folder in ["runs", "persons"] {
             let path = partial.path().join(folder);
-            fs::create_dir(&path).map_err(|e| fault::cannot_write(&path, &e))?;
+            private::folders(&path).map_err(|e| fault::cannot_write(&path, &e))?;
         }
         let mut notes = discovery.notes.clone();
         notes.extend(files.iter().flat_map(|f| f.notes.clone()));
         notes.extend(files.iter().flat_map(near_misses));
+        notes.extend(files.iter().flat_map(handlers_unread));
         let dates = dates_of(&files, discovery, options);
         let ids = numbered(&options.contracts, &files)?;
         let recipes = earlier::recipes(options, &files, &dates)?;
@@ -257,6 +266,37 @@ impl<'a> Work<'a> {
                 Err(fault) => faults.push(fault),
             }
         }
+        if faults.is_empty() { self.compare_files(read) } else { Err(faults) }
+    }
+
+    /// Looks for rows that stand in two files of a dataset.
+    fn compare_files(&self, read: &mut Read) -> Result<(), Vec<Diagnostic>> {
+        let mut faults = Vec::new();
+        for dataset in self.recipes.keys() {
+            let several = |(file, read): (&usize, &FileRead)| {
+                (self.files[*file].found.dataset == *dataset && !read.hashes.is_empty()).then_some(*file)
+            };
+            let files: Vec<usize> = read.iter().filter_map(several).collect();
+            let rows = |file: &usize| {
+                let (opened, done) = (&self.files[*file], read.get(file)?);
+                let hashes = done.hashes.iter().collect();
+                Some(FileRows { id: self.ids[*file], opened, stored: done.tally.stored, hashes })
+            };
+            let compared: Vec<FileRows<'_>> = files.iter().filter_map(rows).collect();
+            let contract = contract_of(&self.options.contracts, dataset).map_err(one)?;
+            let memory = self.options.memory_bytes;
+            let said = overlap::compare(&compared, contract, memory, self.progress).map_err(one)?;
+            for (id, fault) in said {
+                let place = files.iter().find(|file| self.ids[**file] == id);
+                match place.and_then(|file| read.get_mut(file)) {
+                    Some(done) if fault.level != Level::Error => done.notes.push(fault),
+                    _ => faults.push(fault),
+                }
+            }
+            for file in &files {
+                read.entry(*file).and_modify(|done| done.hashes.clear());
+            }
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
@@ -271,6 +311,7 @@ impl<'a> Work<'a> {
             read.notes.push(fault);
         }
         let contract = contract_of(&self.options.contracts, &opened.found.dataset)?;
+        read.notes.extend(dropped::remarks(contract, &opened.found.name, &read.tally, lenient)?);
         read.notes.extend(unknown_codes(contract, &opened.found.name, &read.tally));
         Ok(read)
     }
@@ -315,6 +356,7 @@ impl<'a> Work<'a> {
             runs: Vec::new(),
             rejects: Vec::new(),
             remarks: Vec::new(),
+            hashes: Vec::new(),
             tally: Tally::default(),
             codes: Vec::new(),
             notes: Vec::new(),
@@ -324,6 +366,8 @@ impl<'a> Work<'a> {
             out.runs.push(unit.run);
             out.rejects.push(unit.rejects);
             out.remarks.push(unit.remarks);
+            out.hashes.extend(unit.hashes);
+            out.notes.extend(unit.notes);
             out.codes.extend(unit.codes);
         }
         thin_out(&mut out.codes);
@@ -348,9 +392,11 @@ impl<'a> Work<'a> {
         let mut run = RunWriter::create(place("rows"), typer.schema())?;
         let mut rejected = RunWriter::create(place("rejects"), &rejects::schema())?;
         let mut remarks = RunWriter::create(place("remarks"), &rejects::schema())?;
+        let contract = contract_of(&self.options.contracts, dataset)?;
+        let mut hashes = Hashes::begin(place("hashes"), contract, opened, &self.files)?;
         let mut tally = Tally::default();
         let mut codes = Codes::default();
-        read::read(opened, unit, &mut |raw| {
+        let notes = read::read(opened, unit, &mut |raw| {
             if self.progress.cancelled() {
                 return Err(fault::cancelled());
             }
@@ -366,6 +412,9 @@ impl<'a> Work<'a> {
             tally.blame(&typed.rejects, &opened.found.name);
             tally.notes.add(&typed.notes);
             codes.see(&typed.batch);
+            if let Some(hashes) = &mut hashes {
+                hashes.see(&typed.batch)?;
+            }
             run.write(&typed.batch)?;
             write_rejects(&mut rejected, dataset, &typed.rejects, &opened.found)?;
             write_rejects(&mut remarks, dataset, &typed.area_remarks, &opened.found)?;
@@ -379,8 +428,10 @@ impl<'a> Work<'a> {
             run: run.finish()?,
             rejects: rejected.finish()?,
             remarks: remarks.finish()?,
+            hashes: hashes.map(Hashes::finish).transpose()?,
             tally,
             codes: codes.finish(),
+            notes,
         })
     }
 
@@ -775,7 +826,7 @@ impl<'a> Work<'a> {
         let root = self.partial.path();
         let runs = root.join("runs");
         fs::remove_dir_all(&runs).map_err(|e| one(fault::cannot_write(&runs, &e)))?;
-        let text = format!("{}\n\n{}", quality.text(Lang::Zh), quality.text(Lang::En));
+        let text = record::quality_text(quality);
         write_synced(&root.join("quality.txt"), text.as_bytes()).map_err(one)?;
         write_json(&root.join("quality.json"), quality).map_err(one)?;
         write_json(&root.join("manifest.json"), manifest).map_err(one)?;
@@ -795,8 +846,24 @@ impl<'a> Work<'a> {
         let target = &self.options.store;
         // A store that appeared meanwhile is still only replaced when it is one.
         check_target(target).map_err(one)?;
-        put_in_place(self.partial, target).map_err(one)
+        put_in_place(self.partial, target).map_err(one)?;
+        unfinished::finish(target).map_err(|e| one(fault::cannot_write(target, &e)))
     }
+}
+
+/// How the folder of `store` in the making begins.
+fn prefix(store: &Path) -> String {
+    let name = store.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    format!("{name}.partial-")
+}
+
+/// Takes away what killed preparations of `store` had begun to write: it names people. Only for who knows that no other
+/// preparation of it is going on. Gives what has such a name and not the mark: that is left alone.
+///
+/// # Errors
+/// Where the disk refuses.
+pub fn sweep(store: &Path) -> std::io::Result<Vec<PathBuf>> {
+    unfinished::sweep_named(&parent_of(store), &prefix(store))
 }
 
 /// Moves the finished folder to its name; what was there goes only after that.
@@ -805,7 +872,7 @@ fn put_in_place(partial: TempDir, target: &Path) -> Result<(), Diagnostic> {
     let parent = parent_of(target);
     let mut old: Option<TempDir> = None;
     if target.exists() {
-        let aside = tempfile::Builder::new().prefix(".mingcha-old-").tempdir_in(&parent).map_err(failed)?;
+        let aside = private::temporary(".mingcha-old-", &parent).map_err(failed)?;
         fs::rename(target, aside.path().join("store")).map_err(failed)?;
         old = Some(aside);
     }
@@ -842,8 +909,8 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Diagnost
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
     let failed = |e: std::io::Error| fault::cannot_write(path, &e);
-    fs::write(path, bytes).map_err(failed)?;
-    File::open(path).and_then(|f| f.sync_all()).map_err(failed)
+    let mut file = private::file(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
 /// Not every file system can sync a folder; where it cannot, the rename is all there is.
@@ -948,6 +1015,7 @@ fn remark(src: i64, field: &str, reason: &'static str) -> Reject {
         id_number: None,
         name: None,
         area_code: None,
+        handlers: None,
     }
 }
 
@@ -1135,6 +1203,25 @@ fn near_misses(file: &Opened) -> Vec<Diagnostic> {
     file.matched.ignored.iter().filter_map(|(h, near)| near.as_ref().map(|n| note(h, n))).collect()
 }
 
+/// Columns that name somebody who handled a row and that no field claims: nobody would be kept from judging by them.
+fn handlers_unread(file: &Opened) -> Vec<Diagnostic> {
+    let note = |heading: &str| {
+        Diagnostic::warning(
+            "MC672",
+            format!("经办、审核等人员的列应写入约定，实际列「{heading}」未使用：该列所列的人也能核查与自己经手的业务有关的线索"),
+            format!("wanted columns that name who handled a row in the contract, got `{heading}`, which is not used: those whom it names may judge leads about what they handled themselves"),
+        )
+        .in_file(&file.found.name)
+        .at_column(heading)
+        .with_help(
+            format!("在数据约定 {} 中加一个字段（如 operator、reviewer、approver），把「{heading}」写入其 aliases，再重新运行 prepare", file.found.dataset),
+            format!("add a field (`operator`, `reviewer`, `approver`) with the alias `{heading}` to the contract {}, and prepare again", file.found.dataset),
+        )
+    };
+    let headings = file.matched.ignored.iter().map(|(heading, _)| heading.as_str());
+    headings.filter(|heading| heads_handler(heading)).map(note).collect()
+}
+
 /// The days of each dataset: what a mapping says, else the delivery note, else the files, else the options.
 fn dates_of(files: &[Opened], discovery: &Discovery, options: &PrepareOptions) -> BTreeMap<String, Dates> {
     let mut out: BTreeMap<String, Dates> = BTreeMap::new();
@@ -1207,7 +1294,8 @@ fn stored_rows(entry: &DatasetEntry) -> u64 {
 fn check_target(target: &Path) -> Result<(), Diagnostic> {
     let Ok(metadata) = fs::metadata(target) else { return Ok(()) };
     let empty = metadata.is_dir() && fs::read_dir(target).is_ok_and(|mut d| d.next().is_none());
-    if empty || is_store(target) {
+    let stranger = record::stranger(target);
+    if empty || (is_store(target) && stranger.is_none()) {
         return Ok(());
     }
     Err(Diagnostic::error(
@@ -1215,8 +1303,11 @@ fn check_target(target: &Path) -> Result<(), Diagnostic> {
         "目标应为空目录或已有的 mingcha 数据仓，实际为别的内容，不会覆盖",
         "wanted an empty folder or a mingcha store, got something else, which is not overwritten",
     )
-    .in_file(target.display())
-    .with_help("换一个位置", "choose another place"))
+    .in_file(target.join(stranger.unwrap_or_default()).display())
+    .with_help(
+        "换一个位置；数据仓中别人的文件请先移走",
+        "choose another place; move away what somebody else put into the store",
+    ))
 }
 
 /// The store does not lie among the extracts, where its own files would be taken for deliveries.

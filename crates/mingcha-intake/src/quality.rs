@@ -10,7 +10,8 @@ use chrono::NaiveDate;
 use mingcha_rules::{Diagnostic, Lang, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::rejects::{KEPT, ROW_REJECTED, Reject};
+use crate::parse::day_of_nanos;
+use crate::rejects::{KEPT, ROW_REJECTED, Reject, VALUE_DROPPED};
 use crate::typing::IdTally;
 
 /// The report on one preparation.
@@ -130,6 +131,10 @@ pub(crate) struct FieldNote {
     pub(crate) values: u64,
     /// Of those, outside the table and kept.
     pub(crate) unknown: u64,
+    /// Accounts that a spreadsheet would have cut.
+    pub(crate) long: u64,
+    /// Of those, such as look cut.
+    pub(crate) cut: u64,
     codes: BTreeMap<String, u64>,
 }
 
@@ -176,6 +181,8 @@ impl FieldNotes {
             let mine = self.on(field);
             mine.open_ends += note.open_ends;
             mine.values += note.values;
+            mine.long += note.long;
+            mine.cut += note.cut;
             // The total is taken as it is: not every code of it may be told apart.
             let unknown = mine.unknown + note.unknown;
             for (code, n) in &note.codes {
@@ -218,6 +225,8 @@ pub(crate) struct Tally {
     pub(crate) rejected_otherwise: u64,
     /// By reason and field.
     blames: BTreeMap<(&'static str, Option<String>), Blame>,
+    /// Values that were dropped while their row was kept, by field and reason.
+    pub(crate) dropped: BTreeMap<(String, &'static str), Blame>,
 }
 
 impl Tally {
@@ -233,7 +242,7 @@ impl Tally {
                 }
                 DataType::Timestamp(..) => {
                     let nanos = column.as_primitive::<TimestampNanosecondType>();
-                    min(nanos).zip(max(nanos)).map(|(a, b)| (day_of(a), day_of(b)))
+                    min(nanos).zip(max(nanos)).map(|(a, b)| (day_of_nanos(a), day_of_nanos(b)))
                 }
                 _ => None,
             };
@@ -264,6 +273,10 @@ impl Tally {
             let first = Blame { count: 0, row: blame.row };
             self.blames.entry(key.clone()).or_insert(first).count += blame.count;
         }
+        for (key, blame) in &other.dropped {
+            let first = Blame { count: 0, row: blame.row };
+            self.dropped.entry(key.clone()).or_insert(first).count += blame.count;
+        }
     }
 
     /// Counts the rejects of a batch, which come in order of row.
@@ -281,6 +294,10 @@ impl Tally {
                     field: reject.field.clone(),
                     reason: reject.reason.to_owned(),
                 });
+            }
+            if let (VALUE_DROPPED, Some(field)) = (reject.outcome, &reject.field) {
+                let first = Blame { count: 0, row: reject.row() };
+                self.dropped.entry((field.clone(), reject.reason)).or_insert(first).count += 1;
             }
             if reject.outcome == ROW_REJECTED {
                 if !reject.is_of_id() && otherwise != Some(reject.src) {
@@ -308,6 +325,11 @@ impl Tally {
         }
     }
 
+    /// Stored rows with a value of a field.
+    pub(crate) fn filled(&self, field: &str) -> u64 {
+        self.stored - self.fields.get(field).map_or(self.stored, |f| f.nulls)
+    }
+
     /// The report on one field.
     pub(crate) fn field(&self, name: &str, column: &str) -> FieldQuality {
         let tally = self.fields.get(column).copied().unwrap_or_default();
@@ -332,10 +354,6 @@ impl FieldTally {
             self.last = Some(self.last.map_or(last, |l| l.max(last)));
         }
     }
-}
-
-fn day_of(nanos: i64) -> i32 {
-    i32::try_from(nanos.div_euclid(86_400_000_000_000)).unwrap_or(0)
 }
 
 fn share(part: u64, whole: u64) -> f64 {

@@ -1,7 +1,10 @@
 //! Readers: one file, whatever its format, as raw batches. Opening looks at everything that can be refused
 //! before any row is read; reading streams. A reader that breaks on a damaged file refuses the file.
 
+mod cells;
 pub(crate) mod columnar;
+mod formulas;
+mod merges;
 pub(crate) mod sheet;
 pub(crate) mod text;
 
@@ -103,15 +106,16 @@ pub(crate) fn open(
     looked.map_err(|d| vec![d])?
 }
 
-/// Reads one part of a file.
+/// Reads one part of a file; what should be known about it besides.
 ///
 /// # Errors
 /// When the file turns out to be damaged, or the sink refuses.
-pub(crate) fn read(opened: &Opened, unit: &Unit, sink: &mut Sink<'_>) -> Result<(), Diagnostic> {
+pub(crate) fn read(opened: &Opened, unit: &Unit, sink: &mut Sink<'_>) -> Result<Vec<Diagnostic>, Diagnostic> {
     let found = &opened.found;
+    let nothing = |()| Vec::new();
     fault::guarded(&found.name, || match &opened.how {
-        How::Parquet => columnar::read(found, &opened.matched, unit, sink),
-        How::Text(facts) => text::read(found, &opened.matched, facts, sink),
+        How::Parquet => columnar::read(found, &opened.matched, unit, sink).map(nothing),
+        How::Text(facts) => text::read(found, &opened.matched, facts, sink).map(nothing),
         How::Sheet(facts) => sheet::read(found, &opened.matched, facts, sink),
     })
 }

@@ -48,6 +48,8 @@ pub(crate) struct Reject {
     pub(crate) name: Option<String>,
     /// The raw area code of the row.
     pub(crate) area_code: Option<String>,
+    /// Who handled the row: `field=name`, one a line.
+    pub(crate) handlers: Option<String>,
 }
 
 impl Reject {
@@ -82,6 +84,7 @@ pub(crate) fn to_batch(dataset: &str, file: &str, entries: &[Reject]) -> Result<
         text(|e| e.id_number.as_deref()),
         text(|e| e.name.as_deref()),
         text(|e| e.area_code.as_deref()),
+        text(|e| e.handlers.as_deref()),
     ];
     RecordBatch::try_new(schema(), columns)
 }

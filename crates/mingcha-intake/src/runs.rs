@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
+use mingcha_files::private;
 use mingcha_rules::Diagnostic;
 
 use crate::fault;
@@ -35,7 +36,7 @@ pub(crate) struct Run {
 impl RunWriter {
     /// Begins a run.
     pub(crate) fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self, Diagnostic> {
-        let file = File::create(&path).map_err(|e| fault::cannot_write(&path, &e))?;
+        let file = private::file(&path).map_err(|e| fault::cannot_write(&path, &e))?;
         let writer = StreamWriter::try_new(BufWriter::with_capacity(BUFFER, file), schema)
             .map_err(|e| fault::cannot_write(&path, &e))?;
         Ok(Self { path, writer, rows: 0 })

@@ -74,6 +74,7 @@ pub fn builtin_schema(name: &str) -> Option<SchemaRef> {
             text(ID_NUMBER, true),
             text("name", true),
             text("area_code", true),
+            text("handlers", true),
         ],
         _ => return None,
     };

@@ -3,7 +3,7 @@
 //! not fit is read from the runs again, group of shards by group of shards.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use arrow::array::{
 };
 use arrow::compute::{interleave, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef, UInt64Type};
+use mingcha_files::private;
 use mingcha_rules::{Contract, Diagnostic, PersonKey};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -203,7 +204,7 @@ pub(crate) fn write_dataset(
 ) -> Result<Written, Diagnostic> {
     let contract = spilled.contract;
     let folder = store.join(&contract.name);
-    fs::create_dir_all(&folder).map_err(|e| fault::cannot_write(&folder, &e))?;
+    private::folders(&folder).map_err(|e| fault::cannot_write(&folder, &e))?;
     let mut out = Written::default();
     if contract.person.is_none() {
         out.files.push(stream(store, "whole", spilled, &spilled.runs, helpers, progress)?);
@@ -595,7 +596,7 @@ pub(crate) struct Hashing {
 impl Hashing {
     /// Begins a file.
     pub(crate) fn create(path: &Path) -> std::io::Result<Self> {
-        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
+        let file = BufWriter::with_capacity(1 << 18, private::file(path)?);
         Ok(Self { file, hash: Sha256::new(), bytes: 0 })
     }
 

@@ -5,27 +5,28 @@
 //! read, and text is allocated only for what goes to the rejects.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Decimal128Builder,
-    Int32Array, Int64Array, Int64Builder, RecordBatch, StringArray, StringBuilder,
-    TimestampNanosecondBuilder, UInt64Array, new_null_array,
+    Int32Array, Int64Array, Int64Builder, RecordBatch, StringBuilder, TimestampNanosecondBuilder,
+    UInt64Array, new_null_array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Int64Type, SchemaRef, TimeUnit, TimestampNanosecondType,
-};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, SchemaRef, TimeUnit, TimestampNanosecondType};
 use chrono::{Datelike, NaiveDate};
-use mingcha_rules::contract::{OnBadValue, PiiClass};
+use mingcha_rules::contract::OnBadValue;
 use mingcha_rules::{Contract, Field, FieldType};
 
 use crate::batch::{Column, RawBatch, Value, Values};
+use crate::days::{self, NO_DAY};
+use crate::identifiers::{self, NO_NUMBER, SCIENTIFIC, STORED_AS_NUMBER};
 use crate::identity::{self, IdFault, Identity};
 use crate::parse;
 use crate::quality::FieldNotes;
 use crate::rejects::{KEPT, ROW_REJECTED, Reject, VALUE_DROPPED};
+use crate::row_hash::hash_into;
 use crate::schema::{DECIMAL, MONEY, run_schema, stored_type};
 use crate::tables::src_of;
 
@@ -222,6 +223,13 @@ impl Typer {
         };
         let named = |name: &str| self.contract.fields.iter().position(|f| f.name == name);
         let broken = raw.broken.iter().find(|b| b.row == fault.row).map(|b| b.value.clone());
+        let handled = self.contract.fields.iter().enumerate().filter(|(_, f)| f.names_handler());
+        let one_line = |name: String| name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let handlers: Vec<String> = handled
+            .filter_map(|(at, field)| Some((field, text(Some(at)).map(one_line)?)))
+            .filter(|(_, name)| !name.is_empty())
+            .map(|(field, name)| format!("{}={name}", field.name))
+            .collect();
         Reject {
             src: src_of(file, raw.first_row + fault.row as u64),
             field: fault.field.map(|i| self.contract.fields[i].name.clone()),
@@ -231,6 +239,7 @@ impl Typer {
             id_number: text(self.id_index),
             name: text(named("name")),
             area_code: text(named("area_code")),
+            handlers: (!handlers.is_empty()).then(|| handlers.join("\n")),
         }
     }
 
@@ -253,7 +262,13 @@ impl Typer {
             .collect()
     }
 
-    fn outcome(&self, field: &Field) -> &'static str {
+    fn outcome(&self, field: &Field, reason: &'static str) -> &'static str {
+        // Nothing was meant, or a number is lost that the row can do without: what else it says still counts.
+        if matches!(reason, NO_DAY | SCIENTIFIC | NO_NUMBER | STORED_AS_NUMBER)
+            && identifiers::is_spare(&self.contract, field)
+        {
+            return VALUE_DROPPED;
+        }
         match field.on_bad_value {
             OnBadValue::RejectRow => ROW_REJECTED,
             OnBadValue::DropValue => VALUE_DROPPED,
@@ -387,6 +402,16 @@ impl Typer {
                 }
                 array
             }
+            FieldType::Text if identifiers::kind(field) == Some(identifiers::Kind::Account) => {
+                let cut = || array.as_string::<i32>().iter().flatten().filter_map(identifiers::cut);
+                let long = cut().count() as u64;
+                if long > 0 {
+                    let note = notes.on(&field.name);
+                    note.long += long;
+                    note.cut += cut().filter(|cut| *cut).count() as u64;
+                }
+                array
+            }
             _ => array,
         }
     }
@@ -406,18 +431,19 @@ impl Typer {
         if let Column::Missing = column {
             return new_null_array(&target, rows);
         }
-        let outcome = self.outcome(field);
-        let mut fault = |row, reason| faults.push(Fault { row, field: Some(index), reason, outcome });
+        let mut fault = |row, reason| {
+            faults.push(Fault { row, field: Some(index), reason, outcome: self.outcome(field, reason) })
+        };
         let values = column.values();
         match field.ty {
             FieldType::Id | FieldType::Text | FieldType::Code | FieldType::Area => {
                 self.text_column(index, field, &values, rows, &mut fault)
             }
-            FieldType::Date => dates(&values, rows, day, &mut fault, "bad_date"),
+            FieldType::Date => dates(&values, rows, DAYS, &mut fault),
             FieldType::Month if all_days(&values, rows) => {
-                dates(&values, rows, month_of_day, &mut fault, "bad_month")
+                dates(&values, rows, DateForm { read: month_of_day, ..MONTHS }, &mut fault)
             }
-            FieldType::Month => dates(&values, rows, month, &mut fault, "bad_month"),
+            FieldType::Month => dates(&values, rows, MONTHS, &mut fault),
             FieldType::Datetime => moments(&values, rows, !field.required, &mut fault),
             FieldType::Money => decimals(&values, rows, MONEY, &mut fault, "bad_money"),
             FieldType::Decimal => decimals(&values, rows, DECIMAL, &mut fault, "bad_decimal"),
@@ -436,6 +462,7 @@ impl Typer {
     ) -> ArrayRef {
         let mut out = StringBuilder::with_capacity(rows, rows * 8);
         let table = &self.codes[index];
+        let kind = identifiers::kind(field);
         for row in 0..rows {
             let value = values.at(row);
             let number;
@@ -450,7 +477,7 @@ impl Typer {
                     continue;
                 }
                 Value::Text(text) => parse::bare(text),
-                other => match number_as_text(field, other) {
+                other => match number_as_text(field, kind, other) {
                     Ok(text) => {
                         number = text;
                         number.as_str()
@@ -462,7 +489,11 @@ impl Typer {
                     }
                 },
             };
-            match self.text(field, table, text, &mut out) {
+            let text = match kind {
+                Some(kind) if !parse::is_placeholder(text) => identifiers::number(kind, text),
+                _ => Ok(text),
+            };
+            match text.and_then(|text| self.text(field, table, text, &mut out)) {
                 Ok(()) => {}
                 Err(reason) => {
                     fault(row, reason);
@@ -575,12 +606,14 @@ fn settle(raw: &RawBatch, faults: &mut Vec<Fault>) -> Option<BooleanArray> {
 /// The column itself, when there is nothing to do.
 fn untouched(field: &Field, table: &CodeTable, column: &Column) -> Option<ArrayRef> {
     let Column::Array(array) = column else { return None };
+    let kind = identifiers::kind(field);
     let ready = match (field.ty, array.data_type()) {
-        (FieldType::Text, DataType::Utf8) => array
-            .as_string::<i32>()
-            .iter()
-            .flatten()
-            .all(|t| parse::bare(t).len() == t.len() && !parse::is_placeholder(t) && !t.contains('\0')),
+        (FieldType::Text, DataType::Utf8) => array.as_string::<i32>().iter().flatten().all(|t| {
+            parse::bare(t).len() == t.len()
+                && !parse::is_placeholder(t)
+                && !t.contains('\0')
+                && kind.is_none_or(|kind| identifiers::number(kind, t) == Ok(t))
+        }),
         (FieldType::Code, DataType::Utf8) => {
             array.as_string::<i32>().iter().flatten().all(|t| table.is_code(t))
         }
@@ -593,17 +626,20 @@ fn untouched(field: &Field, table: &CodeTable, column: &Column) -> Option<ArrayR
             .as_primitive::<Date32Type>()
             .iter()
             .flatten()
-            .all(|day| (FIRST_DAY..=LAST_DAY).contains(&day)),
-        (FieldType::Datetime, DataType::Timestamp(TimeUnit::Nanosecond, None))
-        | (FieldType::Int, DataType::Int64)
-        | (FieldType::Bool, DataType::Boolean) => true,
-        (FieldType::Money, DataType::Decimal128(_, 2)) => fits(array, MONEY.0),
-        (FieldType::Decimal, DataType::Decimal128(_, 4)) => fits(array, DECIMAL.0),
-        (FieldType::Month, DataType::Date32) => array
-            .as_primitive::<Date32Type>()
+            .all(|day| (FIRST_DAY..=LAST_DAY).contains(&day) && !days::is_no_day(day)),
+        (FieldType::Datetime, DataType::Timestamp(TimeUnit::Nanosecond, None)) => array
+            .as_primitive::<TimestampNanosecondType>()
             .iter()
             .flatten()
-            .all(|day| (FIRST_DAY..=LAST_DAY).contains(&day) && parse::is_first(day)),
+            .all(|nanos| !days::is_no_day(parse::day_of_nanos(nanos))),
+        (FieldType::Int, DataType::Int64) | (FieldType::Bool, DataType::Boolean) => true,
+        (FieldType::Money, DataType::Decimal128(_, 2)) => fits(array, MONEY.0),
+        (FieldType::Decimal, DataType::Decimal128(_, 4)) => fits(array, DECIMAL.0),
+        (FieldType::Month, DataType::Date32) => {
+            array.as_primitive::<Date32Type>().iter().flatten().all(|day| {
+                (FIRST_DAY..=LAST_DAY).contains(&day) && parse::is_first(day) && !days::is_no_month(day)
+            })
+        }
         _ => false,
     };
     if !ready {
@@ -634,7 +670,11 @@ fn in_range(day: i32) -> Option<i32> {
 }
 
 /// What a numeric carrier gives for a text field; accounts and identity numbers never come as numbers.
-fn number_as_text(field: &Field, value: Value<'_>) -> Result<String, &'static str> {
+fn number_as_text(
+    field: &Field,
+    kind: Option<identifiers::Kind>,
+    value: Value<'_>,
+) -> Result<String, &'static str> {
     let bad = match field.ty {
         FieldType::Id => "id_stored_as_number",
         FieldType::Code => "unknown_code",
@@ -645,10 +685,13 @@ fn number_as_text(field: &Field, value: Value<'_>) -> Result<String, &'static st
     match (field.ty, value) {
         (FieldType::Id, _) => Err(bad),
         (_, Value::Int(_) | Value::Number(..) | Value::Decimal(..) | Value::Float(_))
-            if field.pii == Some(PiiClass::Financial) =>
+            if kind == Some(identifiers::Kind::Account) =>
         {
-            Err("stored_as_number")
+            Err(STORED_AS_NUMBER)
         }
+        // `3-1` becomes the first of March in a spreadsheet.
+        (_, Value::Day(_) | Value::Moment(..)) if kind.is_some() => Err(STORED_AS_NUMBER),
+        (_, Value::Number(n, _)) if kind.is_some() && n.abs() >= SPREADSHEET_DIGITS => Err(STORED_AS_NUMBER),
         (_, Value::Int(n)) => Ok(n.to_string()),
         // pandas makes floats of whole numbers where some are absent.
         (FieldType::Code, Value::Float(n)) => as_text(parse::exact_integer(n)),
@@ -703,9 +746,10 @@ fn month(value: Value<'_>) -> Result<Option<i32>, ()> {
 fn all_days(values: &Values<'_>, rows: usize) -> bool {
     match values {
         Values::Day(_) | Values::Stamp(..) => true,
-        Values::Cells(..) => {
-            (0..rows).all(|row| matches!(values.at(row), Value::Null | Value::Day(_) | Value::Moment(..)))
-        }
+        Values::Cells(..) => (0..rows).all(|row| {
+            let value = values.at(row);
+            matches!(value, Value::Null | Value::Day(_) | Value::Moment(..)) || days::is_nought(value)
+        }),
         _ => false,
     }
 }
@@ -743,12 +787,23 @@ fn spreadsheet_number(number: f64, epoch_1904: bool) -> Option<(i32, i64)> {
     }
 }
 
+/// How the values of a date column are read and judged.
+#[derive(Clone, Copy)]
+struct DateForm {
+    read: fn(Value<'_>) -> Result<Option<i32>, ()>,
+    /// Days that stand for none.
+    none: fn(i32) -> bool,
+    bad: &'static str,
+}
+
+const DAYS: DateForm = DateForm { read: day, none: days::is_no_day, bad: "bad_date" };
+const MONTHS: DateForm = DateForm { read: month, none: days::is_no_month, bad: "bad_month" };
+
 fn dates(
     values: &Values<'_>,
     rows: usize,
-    read: fn(Value<'_>) -> Result<Option<i32>, ()>,
+    form: DateForm,
     fault: &mut impl FnMut(usize, &'static str),
-    reason: &'static str,
 ) -> ArrayRef {
     let mut out = Date32Builder::with_capacity(rows);
     let cells = matches!(values, Values::Cells(..));
@@ -762,14 +817,14 @@ fn dates(
             out.append_option(day);
             continue;
         }
-        let read = read(value).or_else(|()| if cells { serial_text(value, values) } else { Err(()) });
-        match (read, value) {
+        let read = (form.read)(value).or_else(|()| if cells { serial_text(value, values) } else { Err(()) });
+        match (days::judged(read, value, form.none, form.bad), value) {
             (Ok(day), Value::Text(text)) => {
                 last = Some((text, day));
                 out.append_option(day);
             }
             (Ok(day), _) => out.append_option(day),
-            (Err(()), _) => {
+            (Err(reason), _) => {
                 fault(row, reason);
                 out.append_null();
             }
@@ -798,11 +853,16 @@ fn moments(
 ) -> ArrayRef {
     let mut out = TimestampNanosecondBuilder::with_capacity(rows);
     for row in 0..rows {
-        match moment(values.at(row)) {
+        let value = values.at(row);
+        match moment(value) {
+            Ok(Some(nanos)) if days::is_no_day(parse::day_of_nanos(nanos)) => {
+                fault(row, NO_DAY);
+                out.append_null();
+            }
             Ok(nanos) => out.append_option(nanos),
-            Err(()) if open_ends && is_open_end(values.at(row)) => out.append_null(),
+            Err(()) if open_ends && is_open_end(value) => out.append_null(),
             Err(()) => {
-                fault(row, "bad_datetime");
+                fault(row, if days::is_nought(value) { NO_DAY } else { "bad_datetime" });
                 out.append_null();
             }
         }
@@ -935,47 +995,6 @@ fn booleans(values: &Values<'_>, rows: usize, fault: &mut impl FnMut(usize, &'st
         }
     }
     Arc::new(out.finish())
-}
-
-fn hash_into(array: &ArrayRef, hashers: &mut [DefaultHasher]) {
-    let numeric = |hashers: &mut [DefaultHasher], at: &dyn Fn(usize) -> i128| {
-        for (row, hasher) in hashers.iter_mut().enumerate() {
-            if array.is_valid(row) { Some(at(row)).hash(hasher) } else { None::<i128>.hash(hasher) }
-        }
-    };
-    match array.data_type() {
-        DataType::Utf8 => {
-            let text: &StringArray = array.as_string();
-            for (row, hasher) in hashers.iter_mut().enumerate() {
-                text.is_valid(row).then(|| text.value(row)).hash(hasher);
-            }
-        }
-        DataType::UInt64 => {
-            let a = array.as_primitive::<arrow::datatypes::UInt64Type>();
-            numeric(hashers, &|row| i128::from(a.value(row)));
-        }
-        DataType::Date32 => {
-            let a = array.as_primitive::<Date32Type>();
-            numeric(hashers, &|row| i128::from(a.value(row)));
-        }
-        DataType::Timestamp(..) => {
-            let a = array.as_primitive::<TimestampNanosecondType>();
-            numeric(hashers, &|row| i128::from(a.value(row)));
-        }
-        DataType::Int64 => {
-            let a = array.as_primitive::<Int64Type>();
-            numeric(hashers, &|row| i128::from(a.value(row)));
-        }
-        DataType::Decimal128(..) => {
-            let a = array.as_primitive::<Decimal128Type>();
-            numeric(hashers, &|row| a.value(row));
-        }
-        DataType::Boolean => {
-            let a = array.as_boolean();
-            numeric(hashers, &|row| i128::from(a.value(row)));
-        }
-        _ => {}
-    }
 }
 
 /// The codes of one field and everything that means them.

@@ -274,9 +274,9 @@ fn the_slices_of_a_shard_put_together_are_the_shard() {
         row[8] = format!("7{i:015}");
         row
     }));
-    let cards = delimited(&["卡号", "身份证号"], &[vec!["A".into(), person(3)]], ",");
+    let cards = delimited(&["卡号", "身份证号"], &[vec!["A1".into(), person(3)]], ",");
     let rides =
-        delimited(&["卡号", "线路"], &[vec!["A".into(), "1".into()], vec!["Z".into(), "2".into()]], ",");
+        delimited(&["卡号", "线路"], &[vec!["A1".into(), "1".into()], vec!["Z1".into(), "2".into()]], ",");
     let world = World::new()
         .with("payments.csv", payments(&given))
         .with("cards.csv", cards)
@@ -537,9 +537,12 @@ fn a_damaged_store_is_refused_wherever_the_bit_flips() {
 fn a_store_is_replaced_as_a_whole_and_nothing_else_is_overwritten() {
     let world = World::new().with("payments.csv", payments(&rows(20)));
     world.run();
+    // Something of somebody else's in it would go along.
     fs::write(world.store().join("extra"), "x").unwrap();
+    assert_eq!(prepare(&world.options(), &Quiet).unwrap_err()[0].code, "MC703");
+    assert!(world.store().join("extra").exists());
+    fs::remove_file(world.store().join("extra")).unwrap();
     world.run();
-    assert!(!world.store().join("extra").exists());
     assert!(!world.store().join("runs").exists());
     let left = fs::read_dir(world.dir.path()).unwrap().count();
     assert_eq!(left, 2, "only the extracts and the store");
@@ -555,7 +558,7 @@ fn a_store_of_another_version_and_no_store_at_all_are_told_apart() {
     let world = World::new().with("payments.csv", payments(&rows(5)));
     world.run();
     let manifest = world.store().join("manifest.json");
-    let text = fs::read_to_string(&manifest).unwrap().replace("\"version\": 2", "\"version\": 99");
+    let text = fs::read_to_string(&manifest).unwrap().replace("\"version\": 3", "\"version\": 99");
     fs::write(&manifest, text).unwrap();
     assert_eq!(Store::open(world.store()).unwrap_err().code, "MC702");
     fs::write(&manifest, "{}").unwrap();
@@ -1292,7 +1295,7 @@ fn placeholders_are_no_values() {
 fn a_number_of_fifteen_is_the_same_person_and_its_length_is_kept() {
     let long = identity::make("880101", NaiveDate::from_ymd_opt(1940, 1, 2).unwrap(), 5);
     let short = format!("{}{}", &long[..6], &long[8..17]);
-    let world = World::new().with("cards.csv", format!("卡号,身份证号\nA,{long}\nB,{short}\n"));
+    let world = World::new().with("cards.csv", format!("卡号,身份证号\nA1,{long}\nB1,{short}\n"));
     world.run();
     let store = world.open();
     assert_eq!(store.n_persons(), 1);
@@ -1303,7 +1306,7 @@ fn a_number_of_fifteen_is_the_same_person_and_its_length_is_kept() {
 #[test]
 fn a_birth_after_the_extract_is_no_birth() {
     let unborn = identity::make("880101", NaiveDate::from_ymd_opt(2030, 1, 2).unwrap(), 5);
-    let world = World::new().with("cards.csv", format!("卡号,身份证号\nA,{unborn}\nB,{}\n", person(3)));
+    let world = World::new().with("cards.csv", format!("卡号,身份证号\nA1,{unborn}\nB1,{}\n", person(3)));
     let options = PrepareOptions { as_of: NaiveDate::from_ymd_opt(2026, 3, 31), ..world.options() };
     let done = prepare(&options, &Quiet).unwrap();
     assert_eq!(done.manifest.datasets["cards"].reasons["id_birth_date"], 1);
@@ -1312,7 +1315,7 @@ fn a_birth_after_the_extract_is_no_birth() {
 #[test]
 fn counties_outside_the_list_are_remarked_and_kept() {
     let odd = identity::make("110999", NaiveDate::from_ymd_opt(1950, 1, 2).unwrap(), 5);
-    let world = World::new().with("cards.csv", format!("卡号,身份证号\nA,{odd}\nB,{}\n", person(3)));
+    let world = World::new().with("cards.csv", format!("卡号,身份证号\nA1,{odd}\nB1,{}\n", person(3)));
     let done = world.run();
     assert_eq!(done.manifest.datasets["cards"].rows_stored, 2);
     assert_eq!(
@@ -1333,13 +1336,14 @@ fn counties_outside_the_list_are_remarked_and_kept() {
 }
 
 fn cards() -> String {
-    format!("卡号,身份证号\nA,{}\nB,{}\nB,{}\nC,{}\n", person(1), person(2), person(3), person(4))
+    format!("卡号,身份证号\nA1,{}\nB1,{}\nB1,{}\nC1,{}\n", person(1), person(2), person(3), person(4))
 }
 
 #[test]
 fn rides_find_their_person_by_card_and_a_card_of_two_persons_finds_nobody() {
-    let world =
-        World::new().with("cards.csv", cards()).with("rides.csv", "卡号,线路\nC,1\nA,2\nB,3\nX,4\nA,5\n");
+    let world = World::new()
+        .with("cards.csv", cards())
+        .with("rides.csv", "卡号,线路\nC1,1\nA1,2\nB1,3\nX1,4\nA1,5\n");
     let done = world.run();
     let entry = &done.manifest.datasets["rides"];
     assert_eq!((entry.rows_stored, entry.rows_unassigned), (5, 2));
@@ -1358,7 +1362,7 @@ fn rides_find_their_person_by_card_and_a_card_of_two_persons_finds_nobody() {
 #[test]
 fn only_the_newest_version_of_a_document_is_the_latest() {
     let text = format!(
-        "证明编号,版本,身份证号,姓名\nA,1,{p},甲\nA,2,{p},甲\nB,,{p},甲\nC,,,乙\nA,2,{q},丙\n",
+        "证明编号,版本,身份证号,姓名\nA1,1,{p},甲\nA1,2,{p},甲\nB1,,{p},甲\nC1,,,乙\nA1,2,{q},丙\n",
         p = person(1),
         q = person(2)
     );
@@ -1374,11 +1378,11 @@ fn only_the_newest_version_of_a_document_is_the_latest() {
     assert_eq!(
         found,
         [
-            row("A", Some("1"), "false"),
-            row("A", Some("2"), "true"),
-            row("A", Some("2"), "true"),
-            row("B", None, "true"),
-            row("C", None, "true")
+            row("A1", Some("1"), "false"),
+            row("A1", Some("2"), "true"),
+            row("A1", Some("2"), "true"),
+            row("B1", None, "true"),
+            row("C1", None, "true")
         ]
     );
     assert_eq!(done.manifest.datasets["certificates"].reasons["duplicate_key"], 1);
@@ -1444,7 +1448,7 @@ fn days_of_a_delivery_come_from_the_note_the_file_or_the_options() {
 
 #[test]
 fn a_mapping_says_what_names_do_not() {
-    let text = "办理单位：某中心\n卡号;身份证号\n".to_owned() + &format!("A;{}\n", person(1));
+    let text = "办理单位：某中心\n卡号;身份证号\n".to_owned() + &format!("A1;{}\n", person(1));
     let world = World::new().with("2025/export.txt", encoding_rs::GB18030.encode(&text).0.as_ref());
     assert_eq!(codes(&world.faults()), ["MC605"]);
     let mapping = FileMapping {
@@ -1540,8 +1544,8 @@ fn an_example_is_typed_like_a_delivery() {
                 ],
             ],
         ),
-        ("cards", &[&[("card_no", "A"), ("id_number", p.as_str())]]),
-        ("rides", &[&[("card_no", "A")], &[("card_no", "Z")]]),
+        ("cards", &[&[("card_no", "A1"), ("id_number", p.as_str())]]),
+        ("rides", &[&[("card_no", "A1")], &[("card_no", "Z1")]]),
     ]);
     let tables = MemoryTables::build(&contracts(), &rows).unwrap();
     assert_eq!((tables.n_persons(), tables.n_shards()), (2, 1));
@@ -1561,7 +1565,7 @@ fn an_example_is_typed_like_a_delivery() {
     assert_eq!(found[0][0].as_deref(), Some("0"));
     assert!(found.iter().any(|r| r[1].as_ref() == Some(&q) && r[3].as_deref() == Some("1000.00")));
     assert_eq!(dump(&tables, "rides", Part::Shard(0), &["id_number"]), [[Some(p)]]);
-    assert_eq!(dump(&tables, "rides", Part::Unassigned, &["card_no"]), [[Some("Z".to_owned())]]);
+    assert_eq!(dump(&tables, "rides", Part::Unassigned, &["card_no"]), [[Some("Z1".to_owned())]]);
     assert_eq!(dump(&tables, "rejects", Part::Whole, &["reason"]), [[Some("id_check_digit".to_owned())]]);
     let schema =
         mingcha_intake::sql_schema(tables.contracts().iter().find(|c| c.name == "payments").unwrap());
@@ -1592,8 +1596,8 @@ fn mistakes_in_an_example_are_said_all_at_once() {
                 ("amount", "5"),
             ]],
         ),
-        ("card", &[&[("card_no", "A")]]),
-        ("cards", &[&[("card_no", "A")]]),
+        ("card", &[&[("card_no", "A1")]]),
+        ("cards", &[&[("card_no", "A1")]]),
     ]);
     let faults = MemoryTables::build(&contracts(), &rows).unwrap_err();
     assert_eq!(codes(&faults), ["MC647", "MC647", "MC648", "MC648"]);

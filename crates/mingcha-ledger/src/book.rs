@@ -7,54 +7,66 @@
 //! Knows no clock (time comes with [`By`]), no engine and no extract: those who know one lend it as [`Extracts`].
 
 mod chain;
+mod commit;
 mod course;
 mod folders;
+mod given;
 mod hand;
+mod handled;
 mod keys;
 mod lead;
 mod life;
 mod lock;
+mod naming;
 mod night;
 mod policy;
+mod receipts;
 mod retention;
 mod schema;
 mod seal;
 mod verify;
 mod waiver;
+mod waivers;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
+use mingcha_files::private;
 use mingcha_rules::rule::Severity;
 use mingcha_rules::{Diagnostic, Lang};
 use rusqlite::{Connection, params, params_from_iter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use crate::export::Format;
 use crate::fault;
+use crate::names::{Names, alias};
 use crate::record::hex;
 use crate::run::RunFolder;
+use crate::time::{Instant, Zone};
 use chain::{Entry, Pen, Register};
 use lock::Lock;
 use schema::broken;
 
 pub use chain::By;
 pub use course::{Act, Course, Deed, Moment};
+pub(crate) use given::person as person_key;
+pub use given::same_person;
 pub(crate) use hand::holdings;
 pub(crate) use hand::settles;
 pub use hand::{Answer, Control, Returned, Said, Sample};
 pub(crate) use keys::{CellSeals, Keys};
 pub use lead::{Check, Clearance, Evidence, Lead, Light, Mark, Presence, Stage};
 pub use life::Action;
+pub use naming::{several_subjects, subjects_called};
 pub use night::{Extracts, Night};
 pub(crate) use policy::parse as parse_day;
 pub use policy::{Handler, Investigator, Policy};
-pub use retention::{Announced, Certificate, Destroyed};
+pub(crate) use receipts::{Receipts, twice};
+pub use retention::{Announced, Certificate, Destroyed, DestroyedFile};
 pub use verify::Proof;
 pub use waiver::{ListedWaiver, Waiver, WaiverState};
 
@@ -63,8 +75,10 @@ pub use waiver::{ListedWaiver, Waiver, WaiverState};
 pub struct Book {
     conn: Connection,
     path: PathBuf,
+    zone: Zone,
     lock: Option<Lock>,
     backup: Option<PathBuf>,
+    warnings: Vec<Diagnostic>,
 }
 
 /// Which leads are meant. Empty lists and absent values do not narrow.
@@ -116,7 +130,7 @@ pub struct Event {
     /// Its number.
     pub seq: i64,
     /// When.
-    pub at: String,
+    pub at: Instant,
     /// Who.
     pub actor: String,
     /// What.
@@ -143,8 +157,8 @@ pub struct Handout {
     pub id: String,
     /// Who received it.
     pub recipient: String,
-    /// When, RFC 3339.
-    pub at: String,
+    /// When.
+    pub at: Instant,
     /// Last day on which it may be used.
     pub expires: String,
     /// Whose leads: the code of an area, the name of a person; empty for a whole run.
@@ -218,11 +232,12 @@ impl Book {
             backup = Some(schema::migrate(path, found, by)?);
             conn = schema::writer(path)?;
         }
-        let sealed = schema::check_seal(&conn, path)?;
-        if !sealed || seal::beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+        let zone = zone::of(&conn, path)?;
+        zone::must_be(zone, by.zone, path)?;
+        if !schema::check_seal(&conn, path)? {
             schema::settle(&conn, path)?;
         }
-        Ok(Self { conn, path: path.to_path_buf(), lock: Some(lock), backup })
+        Ok(Self { conn, path: path.to_path_buf(), zone, lock: Some(lock), backup, warnings: Vec::new() })
     }
 
     /// Opens the ledger at `path` for reading, also while somebody writes: what is read is one state throughout.
@@ -244,7 +259,8 @@ impl Book {
             ));
         }
         conn.execute_batch("BEGIN").map_err(|e| broken(path, e))?;
-        Ok(Self { conn, path: path.to_path_buf(), lock: None, backup: None })
+        let zone = zone::of(&conn, path)?;
+        Ok(Self { conn, path: path.to_path_buf(), zone, lock: None, backup: None, warnings: Vec::new() })
     }
 
     /// A new ledger appears whole or not at all.
@@ -260,9 +276,9 @@ impl Book {
                 std::fs::remove_file(&leftover).map_err(disk)?;
             }
         }
-        seal::private(&aside).map_err(disk)?;
+        private::file(&aside).map_err(disk)?;
         let mut conn = schema::writer(&aside)?;
-        schema::build(&mut conn, version, by.at).map_err(|e| broken(path, e))?;
+        schema::build(&mut conn, version, by.at.as_stored()).map_err(|e| broken(path, e))?;
         let tx = conn.transaction().map_err(|e| broken(path, e))?;
         let (mut secret, mut name) = ([0_u8; 32], [0_u8; 8]);
         getrandom::fill(&mut secret)
@@ -270,6 +286,11 @@ impl Book {
             .map_err(|e| broken(path, e))?;
         for (key, value) in [("name", hex(&name)), ("secret", hex(&secret))] {
             tx.execute("INSERT INTO ledger VALUES (?1, ?2)", [key, &value]).map_err(|e| broken(path, e))?;
+        }
+        let mut why = json!({"name": hex(&name), "secret_sha256": sha256(&hex(&secret)), "layout": version});
+        if version >= schema::VERSION {
+            zone::enter(&tx, path, by.zone)?;
+            why["zone"] = json!(by.zone.to_string());
         }
         // The chain begins with the name of the ledger, and with a digest of its secret.
         Pen::new(&tx, path, by)?.write(&Entry {
@@ -279,11 +300,12 @@ impl Book {
             run: "",
             old: None,
             new: None,
-            why: json!({"name": hex(&name), "secret_sha256": sha256(&hex(&secret)), "layout": version}),
+            why,
         })?;
         tx.commit().map_err(|e| broken(path, e))?;
         let (seq, head) = chain::head(&conn, path)?;
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| broken(path, e))?;
+        schema::leave(&conn, &aside);
         drop(conn);
         let sealed = seal::Seal::of(&aside, seq, &head)?;
         sealed.write(path)?;
@@ -334,7 +356,8 @@ impl Book {
     ///
     /// # Errors
     /// `MC852` where the step may not be taken there, `MC853` where something it needs is missing, `MC854` where
-    /// somebody must not take it, `MC855` where no lead is meant, `MC857` where nobody works there.
+    /// somebody must not take it, `MC855` where no lead is meant, `MC857` where nobody works there, `MC862` where money was
+    /// entered before by this receipt, `MC863` where more comes back than was at risk.
     pub fn act(
         &mut self,
         which: &Filter,
@@ -342,7 +365,7 @@ impl Book {
         policy: &Policy,
         by: By<'_>,
     ) -> Result<Vec<Lead>, Diagnostic> {
-        let mut chosen = self.leads(which, policy, by.day())?;
+        let mut chosen = self.leads(which, policy, &by.day())?;
         if which.ids.is_empty() {
             let first = matches!(action, Action::Assign { .. }) && which.stages.is_empty();
             chosen.retain(|listed| {
@@ -358,148 +381,54 @@ impl Book {
             Action::Assign { to: None } => self.load()?,
             _ => BTreeMap::new(),
         };
-        self.write(by, |_, _, pen| {
+        let keys = self.keys()?;
+        let zone = self.zone;
+        self.write(by, |conn, path, pen| {
             let mut done = Vec::new();
+            let mut receipts = match action {
+                Action::Recover { .. } => Receipts::on_record(conn, path, zone, |id| keys.called(id))?,
+                _ => Receipts::default(),
+            };
             for listed in chosen {
                 let was = listed.lead;
                 let action = match action {
                     Action::Assign { to: None } => Action::Assign { to: policy.nearest(&was, &load) },
                     other => other.clone(),
                 };
-                let now = action.take(&was, &by, policy)?;
+                let called = keys.called(&was.finding_id);
+                let now = action.take(&was, &called, &by, policy)?;
+                receipts.admit(conn, path, &was, &called, &action)?;
                 if let Action::Assign { to: Some(to) } = &action {
-                    *load.entry(to.clone()).or_default() += 1;
+                    *load.entry(person_key(to)).or_default() += 1;
                 }
-                let (old, new) = (chain::body(&was), chain::body(&now));
-                pen.write(&Entry {
-                    what: action.what(),
-                    register: Register::Leads,
-                    key: &was.finding_id,
-                    run: "",
-                    old: Some(&old),
-                    new: Some(&new),
-                    why: action.why(),
-                })?;
+                pen.step(&action, &was, &now, action.why())?;
                 done.push(now);
             }
             Ok(done)
         })
     }
 
-    /// Leads that each person is to check.
+    /// Leads that each person is to check, by [`given::person`].
     fn load(&self) -> Result<BTreeMap<String, u64>, Diagnostic> {
         let sql = "SELECT assignee, count(*) FROM leads WHERE stage IN ('assigned', 'checked') AND assignee IS NOT NULL GROUP BY 1";
         let read = || -> rusqlite::Result<BTreeMap<String, u64>> {
             let mut statement = self.conn.prepare(sql)?;
-            let rows = statement
-                .query_map([], |row| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0))))?;
-            rows.collect()
+            let mut rows = statement.query([])?;
+            let mut load = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                let (name, leads): (String, i64) = (row.get(0)?, row.get(1)?);
+                *load.entry(person_key(&name)).or_default() += u64::try_from(leads).unwrap_or(0);
+            }
+            Ok(load)
         };
         read().map_err(|e| broken(&self.path, e))
-    }
-
-    /// Enters a waiver; returns its number.
-    ///
-    /// # Errors
-    /// `MC501` where requester and approver are one person, `MC502` where it lasts too long, `MC503` where something
-    /// is missing.
-    pub fn waive(&mut self, waiver: &Waiver, by: By<'_>) -> Result<String, Diagnostic> {
-        waiver.faults()?;
-        let all: Vec<(String, Waiver, Value)> =
-            entries(&self.conn, &self.path, Register::Waivers, "1 = 1", &[])?;
-        let id = format!("W{:04}", all.len() + 1);
-        self.write(by, |_, _, pen| {
-            pen.write(&Entry {
-                what: "waived",
-                register: Register::Waivers,
-                key: &id,
-                run: "",
-                old: None,
-                new: Some(&chain::body(waiver)),
-                why: Value::Null,
-            })
-        })?;
-        Ok(id)
-    }
-
-    /// Takes a waiver back from the day of `by` on.
-    ///
-    /// # Errors
-    /// `MC504` where there is no such waiver, or it was taken back before.
-    pub fn revoke(&mut self, id: &str, by: By<'_>) -> Result<(), Diagnostic> {
-        let found = entries::<Waiver>(&self.conn, &self.path, Register::Waivers, "key = ?1", &[id])?;
-        let Some((key, waiver, old)) = found.into_iter().find(|(_, waiver, _)| waiver.revoked.is_none())
-        else {
-            return Err(Diagnostic::error(
-                "MC504",
-                "没有这个编号的有效豁免",
-                "there is no waiver of this number that could be taken back",
-            )
-            .with_help("用 `mingcha findings waivers` 查看", "`mingcha findings waivers` lists them"));
-        };
-        let now = Waiver { revoked: Some(by.day().to_owned()), ..waiver };
-        self.write(by, |_, _, pen| {
-            pen.write(&Entry {
-                what: "unwaived",
-                register: Register::Waivers,
-                key: &key,
-                run: "",
-                old: Some(&old),
-                new: Some(&chain::body(&now)),
-                why: Value::Null,
-            })
-        })
-        .map(drop)
-    }
-
-    /// All waivers as they stand on the day `today`.
-    ///
-    /// # Errors
-    /// `MC842` where the database refuses.
-    pub fn waivers(&self, today: &str) -> Result<Vec<ListedWaiver>, Diagnostic> {
-        let waivers: Vec<(String, Waiver, Value)> =
-            entries(&self.conn, &self.path, Register::Waivers, "1 = 1", &[])?;
-        let mut covers = vec![0_u64; waivers.len()];
-        if !waivers.is_empty() {
-            for lead in self.live()? {
-                for (at, (_, waiver, _)) in waivers.iter().enumerate() {
-                    covers[at] += u64::from(waiver.covers(&lead));
-                }
-            }
-        }
-        let listed = waivers.into_iter().zip(covers).map(|((id, waiver, _), covers)| ListedWaiver {
-            id,
-            state: waiver.state(today, covers),
-            waiver,
-            covers,
-        });
-        Ok(listed.collect())
-    }
-
-    /// Which waiver covers a lead on the day `today`.
-    ///
-    /// # Errors
-    /// `MC842` where the database refuses.
-    pub fn waived(&self, today: &str) -> Result<impl Fn(&Lead) -> Option<String> + use<>, Diagnostic> {
-        let mut waivers: Vec<(String, Waiver, Value)> =
-            entries(&self.conn, &self.path, Register::Waivers, "1 = 1", &[])?;
-        waivers.retain(|(_, waiver, _)| waiver.holds(today));
-        Ok(move |lead: &Lead| {
-            waivers.iter().find(|(_, waiver, _)| waiver.covers(lead)).map(|(id, ..)| id.clone())
-        })
-    }
-
-    fn live(&self) -> Result<Vec<Lead>, Diagnostic> {
-        let mut live = Vec::new();
-        each(&self.conn, &self.path, Register::Leads, "presence = 'live'", &[], |_, lead| live.push(lead))?;
-        Ok(live)
     }
 
     /// The leads that `which` names, as they stand on the day `today`; gravest first.
     ///
     /// # Errors
-    /// `MC856` where the beginning of an id names several, `MC855` where it names none, `MC842` where the database
-    /// refuses.
+    /// `MC856` where the beginning of an id names several, `MC855` where it names none, `MC865` where a masked number fits
+    /// several subjects, `MC842` where the database refuses.
     pub fn leads(&self, which: &Filter, policy: &Policy, today: &str) -> Result<Vec<Listed>, Diagnostic> {
         let (condition, values) = self.condition(which)?;
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
@@ -554,52 +483,22 @@ impl Book {
         let ids = which.ids.iter().map(|id| self.whole_id(id)).collect::<Result<Vec<_>, _>>()?;
         any("key", ids);
         any("rule", which.rules.clone());
-        any("subject", which.subject.iter().map(|s| s.trim().to_uppercase()).collect());
+        if let Some(subject) = &which.subject {
+            any("subject", vec![self.subject_called(subject)?]);
+        }
         any("stage", which.stages.iter().map(|s| s.as_str().to_owned()).collect());
-        any("assignee", which.assignee.iter().cloned().collect());
+        if let Some(name) = &which.assignee {
+            let mut theirs = self.assignees_called(name)?;
+            // Nobody of that name has anything to check: then nothing fits, and not everything.
+            theirs.push(name.clone());
+            any("assignee", theirs);
+        }
         if let Some(area) = &which.area {
             values.push(area.clone());
             let n = values.len();
             parts.push(format!("substr(area, 1, length(?{n})) = ?{n}"));
         }
         Ok((parts.join(" AND "), values))
-    }
-
-    /// The id that begins so, or that a masked list calls so.
-    fn whole_id(&self, id: &str) -> Result<String, Diagnostic> {
-        let id = id.trim().to_ascii_lowercase();
-        let looks_like_id = (6..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut found: Vec<String> = Vec::new();
-        if looks_like_id {
-            // `g` follows `f`: the range of everything that begins so.
-            let sql = "SELECT key FROM leads WHERE key >= ?1 AND key < ?1 || 'g' LIMIT 2";
-            let read = || -> rusqlite::Result<Vec<String>> {
-                let mut statement = self.conn.prepare_cached(sql)?;
-                let rows = statement.query_map([&id], |row| row.get(0))?;
-                rows.collect()
-            };
-            found = read().map_err(|e| broken(&self.path, e))?;
-        }
-        if found.is_empty() && looks_like_id {
-            found.extend(self.by_alias(&id)?);
-        }
-        match found.len() {
-            1 => Ok(found.remove(0)),
-            0 => Err(Diagnostic::error(
-                "MC855",
-                "台账中没有以所给编号开头的线索",
-                "no lead of the ledger begins with the id that was given",
-            )
-            .with_help(
-                "用 `mingcha findings list --ledger` 查看编号，至少给出前六位",
-                "`mingcha findings list --ledger` shows the ids; give six digits or more",
-            )),
-            _ => Err(Diagnostic::error(
-                "MC856",
-                "有多条线索的编号以此开头，请多写几位",
-                "several leads begin like this; give more digits",
-            )),
-        }
     }
 
     /// Everything that happened to the lead called `finding_id`, in order.
@@ -629,7 +528,7 @@ impl Book {
                 body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or(Value::Null);
             Ok(Event {
                 seq: row.get(0)?,
-                at: row.get(1)?,
+                at: instant(row.get(1)?)?,
                 actor: row.get(2)?,
                 what: row.get(3)?,
                 register: row.get(4)?,
@@ -703,7 +602,7 @@ impl Book {
             .into_iter()
             .map(|(_, handout, _)| handout)
             .collect();
-        all.sort_by(|a, b| (&a.at, &a.id).cmp(&(&b.at, &b.id)));
+        all.sort_by_key(|handout| (self.zone.moment(&handout.at), handout.id.clone()));
         Ok(all)
     }
 
@@ -743,6 +642,14 @@ impl Book {
         Ok(alias(&self.secret()?, finding_id))
     }
 
+    /// [`Book::alias`] for many leads, to be handed on.
+    ///
+    /// # Errors
+    /// `MC842` where the database refuses.
+    pub fn names(&self) -> Result<Names, Diagnostic> {
+        Ok(Names::new(self.secret()?))
+    }
+
     /// [`Book::alias`] for many leads; also a lot that nobody can foresee and that falls the same every time.
     ///
     /// # Errors
@@ -750,26 +657,6 @@ impl Book {
     pub fn lots(&self) -> Result<impl Fn(&str) -> String + use<>, Diagnostic> {
         let secret = self.secret()?;
         Ok(move |finding_id: &str| alias(&secret, finding_id))
-    }
-
-    /// The lead that a masked list calls `wanted`; the first digits will do.
-    ///
-    /// # Errors
-    /// `MC842` where the database refuses.
-    pub fn by_alias(&self, wanted: &str) -> Result<Option<String>, Diagnostic> {
-        let secret = self.secret()?;
-        let read = || -> rusqlite::Result<Option<String>> {
-            let mut statement = self.conn.prepare("SELECT key FROM leads")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let key: String = row.get(0)?;
-                if alias(&secret, &key).starts_with(wanted) {
-                    return Ok(Some(key));
-                }
-            }
-            Ok(None)
-        };
-        read().map_err(|e| broken(&self.path, e))
     }
 
     fn secret(&self) -> Result<String, Diagnostic> {
@@ -784,7 +671,7 @@ impl Book {
     /// `MC855` where a lead is not in the ledger, `MC842` where the database refuses.
     pub fn purge(&mut self, leads: &[String], authority: &str, by: By<'_>) -> Result<u64, Diagnostic> {
         let ids = leads.iter().map(|id| self.whole_id(id)).collect::<Result<BTreeSet<_>, _>>()?;
-        self.write(by, |conn, path, pen| {
+        let destroyed = self.write(by, |conn, path, pen| {
             let mut destroyed = 0;
             for id in ids {
                 let seq = pen.write(&Entry {
@@ -806,7 +693,9 @@ impl Book {
                 destroyed += destroy().map_err(|e| broken(path, e))? as u64;
             }
             Ok(destroyed)
-        })
+        })?;
+        self.clear_log();
+        Ok(destroyed)
     }
 
     /// Hash of the last event. Kept elsewhere (on paper, in a mail), it proves later that nothing before it changed.
@@ -832,7 +721,9 @@ impl Book {
                     _ => {}
                 }
             }
-            for text in [&event.at, &event.actor, &event.what, &event.register, &event.key, &event.night] {
+            for text in
+                [event.at.as_stored(), &event.actor, &event.what, &event.register, &event.key, &event.night]
+            {
                 fields.add(text);
             }
             for value in [&event.before, &event.after, &event.why] {
@@ -852,26 +743,6 @@ impl Book {
         }
         let _lock = Lock::take(path, "verify", Duration::from_secs(10))?;
         Ok(verify::verify(path, earlier_head))
-    }
-
-    /// One transaction: all of it, sealed, or nothing.
-    fn write<T>(
-        &mut self,
-        by: By<'_>,
-        work: impl FnOnce(&Connection, &Path, &mut Pen<'_>) -> Result<T, Diagnostic>,
-    ) -> Result<T, Diagnostic> {
-        if self.lock.is_none() {
-            return Err(broken(&self.path, "opened for reading only"));
-        }
-        let tx = self
-            .conn
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(|e| broken(&self.path, e))?;
-        let mut pen = Pen::new(&tx, &self.path, by)?;
-        let result = work(&tx, &self.path, &mut pen)?;
-        tx.commit().map_err(|e| broken(&self.path, e))?;
-        schema::settle(&self.conn, &self.path)?;
-        Ok(result)
     }
 }
 
@@ -913,17 +784,15 @@ fn entries<T: DeserializeOwned>(
     stored.into_iter().map(typed).collect()
 }
 
-fn alias(secret: &str, finding_id: &str) -> String {
-    // A key of any length fits.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
-    mac.update(b"mingcha alias 1 ");
-    mac.update(finding_id.as_bytes());
-    hex(&mac.finalize().into_bytes()[..16])
+fn sha256(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
-fn sha256(text: &str) -> String {
-    use sha2::Digest;
-    hex(&Sha256::digest(text.as_bytes()))
+/// A time of the chain. The fault names no value.
+fn instant(text: String) -> rusqlite::Result<Instant> {
+    let damaged = |_| rusqlite::Error::InvalidColumnType(1, "at".to_owned(), rusqlite::types::Type::Text);
+    Instant::try_from(text).map_err(damaged)
 }
 
 fn nothing_meant() -> Diagnostic {
@@ -938,7 +807,11 @@ mod tests {
     use super::*;
     use mingcha_rules::{Finding, Text};
 
-    const NOON: By<'_> = By { who: "zhang", at: "2026-11-01T12:00:00Z" };
+    fn noon() -> By<'static> {
+        static AT: std::sync::LazyLock<Instant> =
+            std::sync::LazyLock::new(|| "2026-11-01T12:00:00Z".parse().unwrap());
+        By { who: "zhang", at: &AT, zone: Zone::default() }
+    }
 
     fn finding() -> Finding {
         Finding {
@@ -966,9 +839,9 @@ mod tests {
 
     /// A ledger as the first layout kept it, with a lead.
     fn old(path: &Path) -> String {
-        Book::make_version(path, NOON, 1).unwrap();
+        Book::make_version(path, noon(), 1).unwrap();
         let mut conn = schema::writer(path).unwrap();
-        let lead = chain::body(&Lead::found(&finding(), "text", "night", NOON.at));
+        let lead = chain::body(&Lead::found(&finding(), "text", "night", noon()));
         let tx = conn.transaction().unwrap();
         let entry = Entry {
             what: "new",
@@ -979,7 +852,7 @@ mod tests {
             new: Some(&lead),
             why: Value::Null,
         };
-        Pen::new(&tx, path, NOON).unwrap().write(&entry).unwrap();
+        Pen::new(&tx, path, noon()).unwrap().write(&entry).unwrap();
         tx.commit().unwrap();
         schema::settle(&conn, path).unwrap();
         hex(&chain::head(&conn, path).unwrap().1)
@@ -993,7 +866,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         assert_eq!(Book::read(&path).unwrap_err().code, "MC843");
         assert!(Book::verify(&path, Some(&head)).unwrap().faults.is_empty());
-        let book = Book::open(&path, NOON).unwrap();
+        let book = Book::open(&path, noon()).unwrap();
         let backup = book.backup().unwrap().to_path_buf();
         assert_eq!(std::fs::read(&backup).unwrap(), before);
         let leads = book.leads(&Filter::default(), &Policy::default(), "2026-11-02").unwrap();
@@ -1004,11 +877,11 @@ mod tests {
             assert!(proof.faults.is_empty() && proof.remarks.is_empty(), "{proof:?}");
             assert_eq!(proof.events, events);
         }
-        let mut book = Book::open(&path, NOON).unwrap();
+        let mut book = Book::open(&path, noon()).unwrap();
         assert_eq!(book.backup(), None, "it was migrated once");
         let note = Action::Note { text: "seen".to_owned() };
         let which = Filter { ids: vec![finding().finding_id], ..Filter::default() };
-        book.act(&which, &note, &Policy::default(), NOON).unwrap();
+        book.act(&which, &note, &Policy::default(), noon()).unwrap();
     }
 
     #[test]
@@ -1022,7 +895,7 @@ mod tests {
         seal::Seal::read(&path).unwrap().unwrap().awaiting(&[7; 32]).write(&path).unwrap();
         assert!(Book::verify(&path, None).unwrap().faults.is_empty());
         assert_eq!(std::fs::read(&path).unwrap(), before);
-        assert!(Book::open(&path, NOON).unwrap().backup().is_some());
+        assert!(Book::open(&path, noon()).unwrap().backup().is_some());
         assert!(Book::verify(&path, None).unwrap().faults.is_empty());
     }
 
@@ -1031,11 +904,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.sqlite");
         std::fs::write(&path, "a letter").unwrap();
-        assert!(Book::open(&path, NOON).is_err());
+        assert!(Book::open(&path, noon()).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"a letter");
         let path = dir.path().join("later.sqlite");
-        drop(Book::open(&path, NOON).unwrap());
+        drop(Book::open(&path, noon()).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert_eq!(Book::open(&path, NOON).unwrap_err().code, "MC843");
+        assert_eq!(Book::open(&path, noon()).unwrap_err().code, "MC843");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use mingcha_rules::text::is_unseen;
 use mingcha_rules::{
     Contract, Diagnostic, EvidenceRow, Excused, Finding, Lang, Outcome, OutcomeKind, Rule, Text,
 };
@@ -501,7 +502,7 @@ impl<'a> Page<'a> {
         let mut out = String::with_capacity(text.len());
         for c in text.chars() {
             match c {
-                c if c.is_control() => out.push(' '),
+                c if is_unseen(c) => out.push(' '),
                 '\\' | '*' | '_' | '`' | '|' | '[' | ']' | '<' | '>' | '#'
                     if self.style == Style::Markdown =>
                 {

@@ -6,6 +6,7 @@ mod counts;
 mod csv;
 mod issue;
 pub(crate) mod list;
+pub mod marks;
 mod ndjson;
 mod parquet;
 mod sheaf;
@@ -16,19 +17,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use mingcha_files::{private, unfinished};
 use mingcha_rules::{Contract, Diagnostic, Finding, Lang, Outcome, OutcomeKind, Rule, Severity, Text};
 use serde::{Deserialize, Serialize};
 
 use crate::fault;
 use crate::mask::{Masker, Profile};
+use crate::names::Names;
 use crate::record::{Fields, Manifest};
-use crate::run::{RunFolder, new_sibling, sync_folder};
+use crate::run::{RunFolder, sync_folder};
 use crate::words::{Glossary, say};
 
 use issue::Mark;
 pub use issue::{Addressee, Dispatch, Issued, Payee, Payees, issue, reissue};
 pub(crate) use list::{Answer, Field, Kind};
-use sheaf::{Eye, Line, Part, Sheaf};
+use sheaf::{Line, Part, Sheaf};
 pub(crate) use xlsx::{META, SEAL, hundredths, plain, seal_of_meta};
 
 /// Version of the list's columns, in `_meta`: an import must know it.
@@ -173,26 +176,44 @@ pub struct Exported {
     pub area: Option<String>,
 }
 
-/// Writes the findings of `run` into the folder `out`, after `options`.
+/// Writes the findings of `run` into the folder `out`, after `options`. Where they are masked, they go by names of the
+/// run's own; a run folder without any gets some.
 ///
 /// # Errors
-/// `MC812` where a file is there already, `MC813` where GB 18030 lacks a character, `MC811` where the disk or a
-/// format refuses, `MC806` where the run cannot be read. Nothing is left half-written.
+/// `MC822`/`MC823` where the run has no names and can be given none, and as [`export_as`].
 pub fn export(
     run: &RunFolder,
     out: &Path,
     options: &ExportOptions,
     catalogue: &Catalogue<'_>,
 ) -> Result<Vec<Exported>, Diagnostic> {
+    let names = if options.profile == Profile::Supervisor { Some(run.names()?) } else { None };
+    export_as(run, names, out, options, catalogue)
+}
+
+/// [`export`], with masked findings going by these names: those of the ledger, in an office that has one. Without names
+/// a masked list has no ids.
+///
+/// # Errors
+/// `MC812` where a file is there already, `MC813` where GB 18030 lacks a character, `MC811` where the disk or a
+/// format refuses, `MC806` where the run cannot be read. Nothing is left half-written.
+pub fn export_as(
+    run: &RunFolder,
+    names: Option<Names>,
+    out: &Path,
+    options: &ExportOptions,
+    catalogue: &Catalogue<'_>,
+) -> Result<Vec<Exported>, Diagnostic> {
     let job = Job::new(run, options, catalogue)?;
     let sheaf = Sheaf::whole(run, &options.held_back)?;
-    let mut staging =
-        Staging::create(out, options.replace)?.private(options.profile == Profile::Investigator);
+    let full = options.profile == Profile::Investigator;
+    let mut staging = Staging::create(out, options.replace, full)?;
     if options.profile == Profile::Public {
         job.write_counts(&sheaf, &mut staging)?;
     } else {
-        let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: None };
-        job.write_lists(&sheaf, &eye, &[], &mut staging)?;
+        let masker = Masker::new(options.profile, catalogue.contracts);
+        let masker = names.into_iter().fold(masker, Masker::named);
+        job.write_lists(&sheaf, &masker, &[], &mut staging)?;
     }
     staging.publish()
 }
@@ -257,7 +278,7 @@ impl<'a> Job<'a> {
     fn write_lists(
         &self,
         sheaf: &Sheaf,
-        eye: &Eye<'_>,
+        masker: &Masker,
         cancelled: &[visits::Cancelled],
         staging: &mut Staging,
     ) -> Result<(), Diagnostic> {
@@ -265,8 +286,8 @@ impl<'a> Job<'a> {
             Addressee::Area(code) => Some(code.as_str()),
             _ => None,
         };
-        let lines = sheaf.lines(eye)?;
-        let whole = Part { sheaf, eye, lines: lines.iter().collect() };
+        let lines = sheaf.lines(masker)?;
+        let whole = Part { sheaf, masker, lines: lines.iter().collect() };
         self.write_part(&self.name("findings"), area, &whole, cancelled, staging)?;
         if self.options.by_area {
             let mut areas: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
@@ -275,7 +296,7 @@ impl<'a> Job<'a> {
             }
             for (area, lines) in areas {
                 let stem = format!("areas/{}", self.name(&file_name(&self.area_label(&area))));
-                self.write_part(&stem, Some(&area), &Part { sheaf, eye, lines }, &[], staging)?;
+                self.write_part(&stem, Some(&area), &Part { sheaf, masker, lines }, &[], staging)?;
             }
         }
         Ok(())
@@ -392,21 +413,16 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    pub(crate) fn create(out: &Path, replace: bool) -> Result<Self, Diagnostic> {
+    /// For files that will lie in `out`. With `private`, only their owner may open them and the folders made for them.
+    pub(crate) fn create(out: &Path, replace: bool, private: bool) -> Result<Self, Diagnostic> {
         let failed = |e: std::io::Error| fault::disk("MC811", ("创建文件夹", "create the folder"), out, &e);
-        fs::create_dir_all(out).map_err(failed)?;
+        folders(out, private).map_err(failed)?;
         sweep(out);
-        let aside = new_sibling(out, "export", "partial").map_err(failed)?;
+        let aside = unfinished::create(out, "export", "partial").map_err(failed)?;
         let lock = File::create_new(aside.join(LOCK)).map_err(failed)?;
         // Where the file system knows no locks, nobody else can take it either.
         let _ = lock.try_lock();
-        Ok(Self { _lock: lock, out: out.to_path_buf(), aside, replace, private: false, files: Vec::new() })
-    }
-
-    /// With `private`, only their owner may open the files.
-    pub(crate) fn private(mut self, private: bool) -> Self {
-        self.private = private;
-        self
+        Ok(Self { _lock: lock, out: out.to_path_buf(), aside, replace, private, files: Vec::new() })
     }
 
     /// Where to write the file that will be called `name` (`/` begins a folder).
@@ -438,17 +454,20 @@ impl Staging {
         };
         for (path, exported) in &self.files {
             let file = File::open(path).map_err(|e| failed(&exported.path, &e))?;
-            #[cfg(unix)]
             if self.private {
-                use std::os::unix::fs::PermissionsExt;
-                file.set_permissions(fs::Permissions::from_mode(0o600))
-                    .map_err(|e| failed(&exported.path, &e))?;
+                private::make_private(&file).map_err(|e| failed(&exported.path, &e))?;
             }
             file.sync_all().map_err(|e| failed(&exported.path, &e))?;
         }
+        // First on record, then in its place: what nobody knows of would be nobody's to clean up.
+        let places = self.files.iter().map(|(path, exported)| {
+            let inside = exported.path.strip_prefix(&self.out).unwrap_or(&exported.path);
+            (inside.to_string_lossy().replace('\\', "/"), path.as_path())
+        });
+        marks::add(&self.out, places)?;
         for (path, exported) in &self.files {
             if let Some(folder) = exported.path.parent() {
-                fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
+                folders(folder, self.private).map_err(|e| failed(folder, &e))?;
             }
             fs::rename(path, &exported.path).map_err(|e| failed(&exported.path, &e))?;
         }
@@ -457,14 +476,29 @@ impl Staging {
     }
 }
 
+fn folders(path: &Path, private: bool) -> std::io::Result<()> {
+    if private { private::folders(path) } else { fs::create_dir_all(path) }
+}
+
 /// The file by whose lock others see that the folder is being written; the lock goes with its process.
 const LOCK: &str = "lock";
+
+/// Whether an export into `out` is going on.
+#[must_use]
+pub fn is_going_on(out: &Path) -> bool {
+    fs::read_dir(out).into_iter().flatten().flatten().any(|entry| {
+        let begun = entry.file_name().to_str().is_some_and(|name| name.starts_with(".export.partial-"));
+        let lock = File::open(entry.path().join(LOCK)).ok().filter(|_| begun);
+        lock.is_some_and(|lock| lock.try_lock().is_err())
+    })
+}
 
 /// Takes away what killed exports had begun here: it names people, and nothing else would ever look for it.
 fn sweep(out: &Path) {
     for entry in fs::read_dir(out).into_iter().flatten().flatten() {
         let begun = entry.file_name().to_str().is_some_and(|name| name.starts_with(".export.partial-"));
-        let lock = File::open(entry.path().join(LOCK)).ok().filter(|_| begun);
+        let lock =
+            File::open(entry.path().join(LOCK)).ok().filter(|_| begun && unfinished::is_ours(&entry.path()));
         if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
             // Best effort, as with one's own.
             let _ = fs::remove_dir_all(entry.path());

@@ -6,6 +6,7 @@
 //! a file is left out silently.
 
 mod answers;
+mod cells;
 mod plan;
 mod workbook;
 
@@ -16,8 +17,9 @@ use mingcha_rules::diagnostic::Level;
 use mingcha_rules::{Diagnostic, Text};
 use serde::Serialize;
 
-use crate::book::{Action, Answer, Book, By, Handout, Keys, Lead, Policy, Returned, Said, Stage};
+use crate::book::{Action, Answer, Book, By, Handout, Keys, Lead, Policy, Receipts, Returned, Said, Stage};
 use crate::export::{Field, Kind};
+use crate::time::{Day, Zone};
 use answers::{Answers, Span};
 use workbook::Workbook;
 
@@ -60,7 +62,7 @@ pub struct Brought {
 /// What a file changes of a lead.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
-    /// What the list calls it.
+    /// What masked lists call it.
     pub lead: String,
     /// Its rule.
     pub rule_id: String,
@@ -82,7 +84,8 @@ pub struct Change {
 /// and the ledger may be open for reading.
 ///
 /// # Errors
-/// `MC842` where the database refuses. What is wrong with a file is in its faults: `MC880` no workbook of ours, `MC881`
+/// `MC842` where the database refuses before anything is taken in; afterwards that is a fault of the file that could not be
+/// taken in. What is wrong with a file is in its faults: `MC880` no workbook of ours, `MC824` more in it than in any list, `MC881`
 /// no list of this ledger, `MC882` expired, `MC883` locked cells edited, `MC884` rows added or doubled, `MC886`/`MC887`
 /// cells that cannot be read, `MC888` answers that do not go together, `MC889` two files that disagree, `MC890` the ledger
 /// says otherwise, and what [`Book::act`] refuses.
@@ -95,13 +98,19 @@ pub fn import(
 ) -> Result<Vec<Brought>, Diagnostic> {
     let office = Office::new(book, policy, by)?;
     let mut read: Vec<Parcel> = files.iter().map(|file| office.open(file)).collect();
-    let mut known = Known::new(book.returned()?);
+    let mut known = Known::new(book.returned()?, book.receipts()?, book.zone());
     disagreements(book, &office, &known, &mut read)?;
     let mut brought = Vec::new();
+    let mut stopped = false;
     for parcel in read {
         let mut planned = plan::plan(book, &office, &known, parcel)?;
         let refused = planned.brought.faults.iter().any(|fault| fault.level == Level::Error);
-        let wanted = planned.says_something() && (!refused || mode == Mode::Partial);
+        let mut booked = None;
+        let mut wanted = planned.says_something() && (!refused || mode == Mode::Partial);
+        if wanted && stopped {
+            planned.brought.faults.push(not_reached(&planned.brought.file));
+            wanted = false;
+        }
         if wanted && mode != Mode::Look {
             let steps: Vec<(String, Vec<Action>)> = planned
                 .brought
@@ -109,11 +118,24 @@ pub fn import(
                 .iter()
                 .map(|change| (change.finding_id.clone(), change.actions.clone()))
                 .collect();
-            book.take_back(&planned.returned, &steps, policy, by)?;
-            planned.brought.taken = true;
+            // What was taken in before this file stays, and is told.
+            match book.take_back(&planned.returned, &steps, policy, by) {
+                Ok(()) => {
+                    planned.brought.taken = true;
+                    // Now with the numbers of their events.
+                    booked = Some(book.receipts()?);
+                }
+                Err(fault) => {
+                    planned.brought.faults.push(fault);
+                    (stopped, wanted) = (true, false);
+                }
+            }
         }
         if wanted || (mode == Mode::Look && !refused) {
-            known.add(&planned.returned, &planned.leads, &planned.brought);
+            known.add(&planned);
+        }
+        if let Some(booked) = booked {
+            known.receipts = booked;
         }
         brought.push(planned.brought);
     }
@@ -173,13 +195,14 @@ impl<'a> Office<'a> {
             }
         };
         parcel.handout = Some(handout.clone());
-        if self.by.day() > handout.expires.as_str() {
+        if *self.by.day() > *handout.expires {
             parcel.faults.push(expired(&workbook.file, handout));
             return parcel;
         }
         let (rows, faults) = workbook.rows(handout, &self.keys);
         parcel.faults.extend(faults);
-        let span = Span { from: handout.at.get(..10).unwrap_or(&handout.at), to: self.by.day() };
+        let (left, today) = (self.by.zone.day(&handout.at), self.by.day());
+        let span = Span { from: &left, to: &today };
         for row in rows {
             match Answers::read(&row, span) {
                 Ok(Some(answers)) => parcel.rows.push(answers),
@@ -276,11 +299,11 @@ fn disagreements(
                     found.push((*p, *r, disagree(here, field, &place)));
                 }
             }
-            for earlier in known.of(about).iter().filter(|e| e.day() >= opened) {
+            for earlier in known.of(about).iter().filter(|e| *e.day >= *opened) {
                 let same_list =
                     parcels[*p].handout.as_ref().is_some_and(|handout| handout.id == earlier.handout);
                 if let Some(field) = dispute(said, &earlier.said, same_list) {
-                    let place = format!("{} ({})", earlier.file, earlier.day());
+                    let place = format!("{} ({})", earlier.file, earlier.day);
                     found.push((*p, *r, disagree(here, field, &place)));
                 }
             }
@@ -313,36 +336,28 @@ impl Names {
 
 /// What is known from files that came back, earlier or just now.
 struct Known {
+    zone: Zone,
     rows: BTreeMap<String, Vec<Earlier>>,
     controls: BTreeMap<(String, String), Answer>,
     /// Leads as they stand after the files before.
     leads: BTreeMap<String, Lead>,
-    /// Receipts of the files before: lead and receipt, and the amount.
-    receipts: BTreeMap<(String, String), i64>,
+    /// Receipts on record, and those of the files before.
+    receipts: Receipts,
 }
 
 /// What one file said.
 struct Earlier {
     handout: String,
     file: String,
-    at: String,
+    /// The day on which it was taken in.
+    day: Day,
     said: Said,
 }
 
-impl Earlier {
-    fn day(&self) -> &str {
-        self.at.get(..10).unwrap_or(&self.at)
-    }
-}
-
 impl Known {
-    fn new(files: Vec<Returned>) -> Self {
-        let mut known = Self {
-            rows: BTreeMap::new(),
-            controls: BTreeMap::new(),
-            leads: BTreeMap::new(),
-            receipts: BTreeMap::new(),
-        };
+    fn new(files: Vec<Returned>, receipts: Receipts, zone: Zone) -> Self {
+        let mut known =
+            Self { zone, rows: BTreeMap::new(), controls: BTreeMap::new(), leads: BTreeMap::new(), receipts };
         for file in &files {
             known.remember(file);
         }
@@ -354,7 +369,7 @@ impl Known {
             let earlier = Earlier {
                 handout: file.handout.clone(),
                 file: file.file.clone(),
-                at: file.at.clone(),
+                day: self.zone.day(&file.at),
                 said: said.clone(),
             };
             self.rows.entry(about.clone()).or_default().push(earlier);
@@ -364,18 +379,14 @@ impl Known {
         }
     }
 
-    fn add(&mut self, file: &Returned, leads: &BTreeMap<String, Lead>, brought: &Brought) {
-        self.remember(file);
-        for change in &brought.changes {
-            if let Some(lead) = leads.get(&change.finding_id) {
+    fn add(&mut self, file: &plan::Planned) {
+        self.remember(&file.returned);
+        for change in &file.brought.changes {
+            if let Some(lead) = file.leads.get(&change.finding_id) {
                 self.leads.insert(change.finding_id.clone(), lead.clone());
             }
-            for action in &change.actions {
-                if let Action::Recover { amount_fen, document } = action {
-                    self.receipts.insert((change.finding_id.clone(), document.clone()), *amount_fen);
-                }
-            }
         }
+        self.receipts.clone_from(&file.receipts);
     }
 
     fn of(&self, about: &str) -> &[Earlier] {
@@ -388,6 +399,19 @@ impl Known {
             self.of(about).iter().flat_map(|earlier| &earlier.said.facts).collect();
         said.facts.iter().all(|fact| known.contains(&fact))
     }
+}
+
+fn not_reached(file: &Path) -> Diagnostic {
+    Diagnostic::error(
+        "MC867",
+        "前面的文件未能写入台账，这份文件没有处理",
+        "a file before this one could not be written into the ledger, so this one was not taken in",
+    )
+    .in_file(file.display())
+    .with_help(
+        "排除故障后把全部文件再导入一次；已记入的不会重复",
+        "mend that and import all files once more; what was taken in is not taken in twice",
+    )
 }
 
 fn disagree(row: &Answers, field: Field, other: &str) -> Diagnostic {

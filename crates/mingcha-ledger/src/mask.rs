@@ -10,6 +10,8 @@ use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Contract, EvidenceRow, Excused, Field, FieldType, Finding, Text};
 use serde::{Deserialize, Serialize};
 
+use crate::names::Names;
+
 /// Who will read a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,11 +62,15 @@ enum Kind {
     Hidden,
 }
 
+/// Digits of an area's code that say the county.
+const COUNTY: usize = 6;
+
 /// Fields that are personal by their name, whatever contracts are at hand.
-const KNOWN: [(&str, Kind); 16] = [
+const KNOWN: [(&str, Kind); 17] = [
     ("account_no", Kind::Account),
     ("address", Kind::Beginning),
     ("archive_birth", Kind::Year),
+    ("area_code", Kind::County),
     ("birth", Kind::Year),
     ("birth_date", Kind::Year),
     ("card_no", Kind::Account),
@@ -87,6 +93,8 @@ pub struct Masker {
     /// By dataset and field.
     fields: BTreeMap<String, BTreeMap<String, Kind>>,
     names: BTreeMap<String, Kind>,
+    /// What leads are called.
+    called: Option<Names>,
     /// Columns of no contract, once judged: a list asks for each of them a million times.
     judged: Arc<RwLock<HashMap<String, Kind>>>,
 }
@@ -107,7 +115,14 @@ impl Masker {
         }
         // The raw value that made a row unreadable may be anything.
         fields.entry("rejects".to_owned()).or_default().insert("value".to_owned(), Kind::Ends);
-        Self { profile, fields, names, judged: Arc::default() }
+        Self { profile, fields, names, called: None, judged: Arc::default() }
+    }
+
+    /// The same, with names for leads. Without them a masked finding has no id: its own could be computed from its
+    /// number by whoever guesses it.
+    #[must_use]
+    pub fn named(self, names: Names) -> Self {
+        Self { called: Some(names), ..self }
     }
 
     /// Whether values leave it unchanged.
@@ -115,7 +130,7 @@ impl Masker {
         self.profile == Profile::Investigator
     }
 
-    /// `finding` as its reader may see it. The finding's id, rule, money, period and area stay.
+    /// `finding` as its reader may see it: under another id, its area down to the county. Rule, money and period stay.
     #[must_use]
     pub fn finding(&self, finding: &Finding) -> Finding {
         if self.shows_all() {
@@ -133,8 +148,13 @@ impl Masker {
         for (name, value) in &finding.measures {
             secrets.add(value, self.kind("", name));
         }
+        if let Some(area) = &finding.area_code {
+            secrets.add(area, Kind::County);
+        }
         secrets.settle();
         Finding {
+            finding_id: self.id(&finding.finding_id),
+            area_code: finding.area_code.as_ref().map(|code| self.area(code)),
             subject_id: secrets.apply(id_kind, &finding.subject_id),
             subject_name: finding.subject_name.as_ref().map(|name| secrets.apply(name_kind, name)),
             message: secrets.text(&finding.message),
@@ -169,6 +189,23 @@ impl Masker {
         }
     }
 
+    /// What the reader may call a lead.
+    #[must_use]
+    pub fn id(&self, finding_id: &str) -> String {
+        match &self.called {
+            _ if self.shows_all() => finding_id.to_owned(),
+            Some(names) => names.alias(finding_id),
+            None => String::new(),
+        }
+    }
+
+    /// The code of an area as the reader may see it beside a person: down to the county. A number is masked from its
+    /// fifth digit on, and where somebody lives is mostly where the number was issued.
+    #[must_use]
+    pub fn area(&self, code: &str) -> String {
+        if self.shows_all() { code.to_owned() } else { code.trim().chars().take(COUNTY).collect() }
+    }
+
     /// A person's name as the reader may see it.
     #[must_use]
     pub fn name(&self, name: &str) -> String {
@@ -179,6 +216,24 @@ impl Masker {
     #[must_use]
     pub fn id_number(&self, id_number: &str) -> String {
         if self.shows_all() { id_number.to_owned() } else { mask(Kind::IdNumber, id_number) }
+    }
+
+    /// The number of a subject of which nothing else is known, as the reader may see it: an identity number by its shape,
+    /// anything else as strictly as an account.
+    #[must_use]
+    pub fn subject(&self, number: &str) -> String {
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let number = number.trim();
+        let is_id = match number.len() {
+            15 => digits(number),
+            18 => number.strip_suffix(['X', 'x']).map_or(digits(number), digits),
+            _ => false,
+        };
+        match (self.shows_all(), is_id) {
+            (true, _) => number.to_owned(),
+            (false, true) => mask(Kind::IdNumber, number),
+            (false, false) => mask(Kind::Account, number),
+        }
     }
 
     /// What somebody wrote, with the numbers masked that look like an identity number, a card or a telephone.
@@ -229,6 +284,7 @@ fn kind_of(field: &Field) -> Kind {
     let says = |part: &str| field.name.split('_').any(|word| word == part);
     match (field.pii, field.ty) {
         (_, FieldType::Id) => Kind::IdNumber,
+        (_, FieldType::Area) => Kind::County,
         (None, _) => Kind::Shown,
         (Some(PiiClass::DirectId), _) if says("name") => Kind::Name,
         (Some(PiiClass::DirectId), _) => Kind::Ends,
@@ -237,7 +293,6 @@ fn kind_of(field: &Field) -> Kind {
         (Some(PiiClass::Contact), _) if says("phone") || says("mobile") || says("tel") => Kind::Phone,
         (Some(PiiClass::Contact), _) => Kind::Beginning,
         (Some(PiiClass::Health | PiiClass::Location), _) => Kind::Hidden,
-        (Some(PiiClass::QuasiId), FieldType::Area) => Kind::County,
         (Some(PiiClass::QuasiId), FieldType::Date | FieldType::Datetime | FieldType::Month) => Kind::Year,
         (Some(PiiClass::QuasiId), FieldType::Code) => Kind::Shown,
         (Some(PiiClass::QuasiId), FieldType::Text) => Kind::Ends,
@@ -282,6 +337,10 @@ impl Secrets {
             true if value.bytes().all(|b| b.is_ascii_digit()) => letters >= 8,
             true => letters >= if kind == Kind::Name { 2 } else { 5 },
         };
+        // Beyond the county a code is long enough to be found again.
+        if kind == Kind::County && letters > COUNTY && value.bytes().all(|b| b.is_ascii_digit()) {
+            self.0.entry(value.to_owned()).or_insert(kind);
+        }
         if telling && !matches!(kind, Kind::Shown | Kind::County | Kind::Year) {
             let known = self.0.entry(value.to_owned()).or_insert(kind);
             *known = kind.max(*known);
@@ -344,7 +403,7 @@ fn mask(kind: Kind, value: &str) -> String {
     let letters: Vec<char> = value.trim().chars().collect();
     match kind {
         Kind::Shown => mask_shapes(value),
-        Kind::County => ends(&letters, letters.len().min(6), 0),
+        Kind::County => ends(&letters, letters.len().min(COUNTY), 0),
         Kind::Year => year(&letters),
         Kind::Ends => match letters.len() {
             0..=3 => ends(&letters, 0, 0),

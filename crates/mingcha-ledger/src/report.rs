@@ -23,6 +23,7 @@ use crate::lookback::Sum;
 use crate::mask::{Masker, Profile};
 use crate::queue::queue;
 use crate::run::RunFolder;
+use crate::sharing::Subjects;
 use crate::words::{self, say};
 use gather::{Gathered, Scope, is_live};
 use page::{Card, Grid, Section, column};
@@ -74,7 +75,8 @@ pub fn report(
     out: &Path,
 ) -> Result<Vec<Exported>, Diagnostic> {
     let page = report_page(book, policy, asked, catalogue)?;
-    let mut staging = Staging::create(out, asked.replace)?;
+    let full = asked.profile == Profile::Investigator;
+    let mut staging = Staging::create(out, asked.replace, full)?;
     let rows = page.tables().iter().map(|(_, rows)| rows.len() as u64 - 1).sum();
     let done = |path| Exported { path, rows, area: None };
     let html = staging.path(&format!("{}.html", page.name()), done)?;
@@ -103,7 +105,7 @@ pub fn report_page(
     let maker = Maker {
         lang: asked.lang,
         catalogue,
-        masker: Masker::new(asked.profile, catalogue.contracts),
+        masker: Masker::new(asked.profile, catalogue.contracts).named(book.names()?),
         lots: Box::new(book.lots()?),
         titles: titles(book, catalogue)?,
         limit: asked.limit,
@@ -116,6 +118,9 @@ pub fn report_page(
         Subject::Unit(name) => desk.unit(name)?,
         Subject::Rule(id) => desk.rule(id)?,
     };
+    if !matches!(asked.subject, Subject::Rule(_)) {
+        page.sums_over_rules();
+    }
     if everybody {
         page.for_everybody();
     }
@@ -190,7 +195,9 @@ impl Desk<'_> {
             };
             facts.push((self.say("最近一夜", "Last night").to_owned(), words));
         }
-        facts.push((self.say("生成日", "Made on").to_owned(), self.asked.today.clone()));
+        // Every day of the report is one there.
+        let made = format!("{} {}", self.asked.today, self.book.zone());
+        facts.push((self.say("生成日", "Made on").to_owned(), made));
         let head: String = self.book.head()?.chars().take(16).collect();
         facts.push((self.say("台账链头", "Head of the chain").to_owned(), head));
         let seen = match self.asked.profile {
@@ -365,6 +372,18 @@ impl Desk<'_> {
         }
     }
 
+    /// What stands beside a sum of money at risk, where it is one over several rules.
+    fn at_risk(&self, note: (&str, &str), about: &Subjects) -> String {
+        let note = self.say(note.0, note.1);
+        match self.asked.subject {
+            Subject::Rule(_) => note.to_owned(),
+            _ => {
+                let caveat = about.sharing().beside_sum(self.asked.lang);
+                format!("{note}{}{caveat}", self.say("。", ". "))
+            }
+        }
+    }
+
     /// The figures at the top of every report about a period.
     fn cards(&self, g: &Gathered) -> Vec<Card> {
         let step = |step| g.flow.get(&step).copied().unwrap_or(Sum::default());
@@ -382,11 +401,14 @@ impl Desk<'_> {
                 Cell::Count(confirmed.leads),
                 ("本期由人核实认定", "verified by a person in the period"),
             ),
-            self.card(
-                ("属实金额（元）", "Confirmed (yuan)"),
-                Cell::Money(confirmed.fen),
-                ("上列线索期末的涉及金额", "at risk in these, at the end of the period"),
-            ),
+            Card {
+                label: self.say("属实金额（元）", "Confirmed (yuan)").to_owned(),
+                value: Cell::Money(confirmed.fen),
+                note: self.at_risk(
+                    ("上列线索期末的涉及金额", "at risk in these, at the end of the period"),
+                    &g.confirmed_about,
+                ),
+            },
             self.card(
                 ("追回（元）", "Recovered (yuan)"),
                 Cell::Money(recovered.fen),
@@ -398,11 +420,11 @@ impl Desk<'_> {
                 Cell::Count(g.closing.leads),
                 ("尚需有人办理的，含豁免", "somebody still has to act; waived ones too"),
             ),
-            self.card(
-                ("待办涉及金额（元）", "At risk in these (yuan)"),
-                Cell::Money(g.closing.fen),
-                ("有金额的线索之和", "sum of the amounts that are known"),
-            ),
+            Card {
+                label: self.say("待办涉及金额（元）", "At risk in these (yuan)").to_owned(),
+                value: Cell::Money(g.closing.fen),
+                note: self.at_risk(("有金额的线索之和", "sum of the amounts that are known"), &g.open_about),
+            },
             self.card(
                 ("其中豁免", "Of these waived"),
                 Cell::Count(g.waived.leads),

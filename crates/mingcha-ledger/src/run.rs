@@ -1,15 +1,19 @@
 //! The folder of one run: written beside its final name, sealed, renamed when complete; opened only when every
 //! seal still fits. A run that was killed leaves nothing that looks finished. Knows no exports.
 
+pub mod key;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use mingcha_files::{private, unfinished};
 use mingcha_rules::{Diagnostic, Excused, Finding, Outcome};
 
 use crate::fault;
+use crate::names::Names;
 use crate::record::{FORMAT, FORMAT_VERSION, Fields, Manifest, RunRecord};
 use crate::table::{self, Only, Scribe};
 
@@ -63,7 +67,7 @@ impl RunWriter {
             return Err(Diagnostic::error(
                 "MC802",
                 "输出位置应不存在，或是以前的运行结果文件夹；实际存在别的内容，不予覆盖",
-                "wanted a place that does not exist or holds an earlier run, got something else, which is left alone",
+                "wanted a place that does not exist or holds an earlier run and nothing else, got something else, which is left alone",
             )
             .in_file(out.display())
             .with_help("换一个输出位置，或自行移走原有内容", "choose another place, or move what is there yourself"));
@@ -71,7 +75,7 @@ impl RunWriter {
         let parent = parent_of(out);
         fs::create_dir_all(&parent)
             .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
-        let aside = new_sibling(&parent, &name.to_string_lossy(), "partial")
+        let aside = unfinished::create(&parent, &name.to_string_lossy(), "partial")
             .map_err(|e| fault::disk("MC801", ("创建文件夹", "create the folder"), &parent, &e))?;
         Ok(Self { out: out.to_path_buf(), aside, parent, open: None, written: false, done: false })
     }
@@ -118,8 +122,8 @@ impl RunWriter {
             if !open.ids.insert(finding.finding_id.clone()) {
                 return Err(Diagnostic::error(
                     "MC807",
-                    format!("线索编号应唯一，实际重复：{}", finding.finding_id),
-                    format!("wanted every finding id once, got one twice: {}", finding.finding_id),
+                    format!("线索编号应唯一，规则 {} 有一个实际重复", finding.rule_id),
+                    format!("wanted every finding id once, rule {} has one twice", finding.rule_id),
                 ));
             }
             follow(&mut open.last_finding, [&finding.rule_id, &finding.subject_id, &finding.finding_id])?;
@@ -156,6 +160,8 @@ impl RunWriter {
             table::write::<Outcome, _>(&self.aside.join(RULES), rules, &manifest.run_id, &marks(&manifest))?;
         let seals = [(FINDINGS, findings.seal()?), (EXCUSED, excused.seal()?), (RULES, rules)];
         manifest.files = seals.into_iter().map(|(name, seal)| (name.to_owned(), seal)).collect();
+        self.close_to_others()?;
+        key::inherit(&self.aside, &self.out)?;
         manifest.seal = seal_of(&manifest)?;
         write_manifest(&self.aside.join(MANIFEST), &manifest)?;
         self.written = true;
@@ -180,11 +186,12 @@ impl RunWriter {
             if let Some(earlier) = &earlier {
                 // If this fails too, the earlier run still stands under its other name.
                 let _ = fs::rename(earlier.join("run"), &self.out);
-                let _ = fs::remove_dir(earlier);
+                let _ = fs::remove_dir_all(earlier);
             }
             return Err(failed(&self.out, &e));
         }
         self.done = true;
+        unfinished::finish(&self.out).map_err(|e| failed(&self.out, &e))?;
         sync_folder(&self.parent).map_err(|e| failed(&self.parent, &e))?;
         match earlier {
             Some(earlier) => fs::remove_dir_all(&earlier).map_err(|e| failed(&earlier, &e)),
@@ -192,12 +199,27 @@ impl RunWriter {
         }
     }
 
+    /// The folder is its owner's only; files that are copied out of it are to be so, too.
+    fn close_to_others(&self) -> Result<(), Diagnostic> {
+        for name in [FINDINGS, EXCUSED, RULES] {
+            let path = self.aside.join(name);
+            File::open(&path)
+                .and_then(|file| private::make_private(&file))
+                .map_err(|e| fault::disk("MC801", ("限制权限", "restrict the rights"), &path, &e))?;
+        }
+        Ok(())
+    }
+
     fn set_earlier_aside(&self) -> io::Result<Option<PathBuf>> {
         if self.out.symlink_metadata().is_err() {
             return Ok(None);
         }
         let name = self.out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let box_ = new_sibling(&self.parent, &name, "replaced")?;
+        // Something may have been put into it meanwhile.
+        if !is_run_folder(&self.out) {
+            return Err(io::Error::other("it is no longer a run folder with nothing else in it"));
+        }
+        let box_ = unfinished::create(&self.parent, &name, "replaced")?;
         fs::rename(&self.out, box_.join("run"))?;
         Ok(Some(box_))
     }
@@ -248,7 +270,7 @@ impl RunFolder {
     /// Opens the run folder at `path` and checks every byte of it: also those of the manifest that mean nothing.
     ///
     /// # Errors
-    /// As [`RunFolder::open`].
+    /// As [`RunFolder::open`], and `MC823` where the key of the names is damaged.
     pub fn prove(path: &Path) -> Result<Self, Diagnostic> {
         let run = Self::open(path)?;
         let file = path.join(MANIFEST);
@@ -257,6 +279,7 @@ impl RunFolder {
         if manifest_text(&file, &run.manifest)?.as_bytes() != bytes {
             return Err(changed(&file));
         }
+        run.known_names()?;
         Ok(run)
     }
 
@@ -268,6 +291,23 @@ impl RunFolder {
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What masked lists call the findings of this run where there is no ledger. A run that an older build wrote, or that
+    /// was copied without its secret, gets one now.
+    ///
+    /// # Errors
+    /// `MC822` where there is none and none can be made, or it cannot be read; `MC823` where it is damaged.
+    pub fn names(&self) -> Result<Names, Diagnostic> {
+        self.known_names()?.map_or_else(|| key::make(&self.path), Ok)
+    }
+
+    /// [`RunFolder::names`], if any list can have used them yet.
+    ///
+    /// # Errors
+    /// `MC822` where they cannot be read, `MC823` where they are damaged.
+    pub fn known_names(&self) -> Result<Option<Names>, Diagnostic> {
+        key::read(&self.path)
     }
 
     /// The findings, ordered by rule, subject and id.
@@ -347,28 +387,16 @@ pub fn parts_folder(out: &Path) -> PathBuf {
 }
 
 /// Takes away what killed runs into `out` had begun to write. Only for who knows that no other run into `out` is going
-/// on.
+/// on. Gives what has such a name and not the mark: that is left alone.
 ///
 /// # Errors
 /// `MC801` where the disk refuses.
-pub fn sweep(out: &Path) -> Result<(), Diagnostic> {
+pub fn sweep(out: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let parent = parent_of(out);
     let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let begun = format!(".{name}.partial-");
-    let failed = |path: &Path, e: &io::Error| {
-        fault::disk("MC801", ("清理未完成的结果", "take away what was not finished"), path, e)
-    };
-    let entries = match fs::read_dir(&parent) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(|e| failed(&parent, &e))?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(|e| failed(&parent, &e))?;
-        if entry.file_name().to_string_lossy().starts_with(&begun) {
-            fs::remove_dir_all(entry.path()).map_err(|e| failed(&entry.path(), &e))?;
-        }
-    }
-    Ok(())
+    unfinished::sweep(&parent, &name, "partial").map_err(|e| {
+        fault::disk("MC801", ("清理未完成的结果", "take away what was not finished"), &parent, &e)
+    })
 }
 
 fn parent_of(out: &Path) -> PathBuf {
@@ -376,31 +404,6 @@ fn parent_of(out: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),
     }
-}
-
-/// A new, empty, hidden folder beside the final place. Unique by trying: no clock and no chance is needed.
-pub(crate) fn new_sibling(parent: &Path, name: &str, what: &str) -> io::Result<PathBuf> {
-    let process = std::process::id();
-    for attempt in 0_u32.. {
-        let path = parent.join(format!(".{name}.{what}-{process}-{attempt}"));
-        match private_folder(&path) {
-            Ok(()) => return Ok(path),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(io::Error::other("no free name"))
-}
-
-/// A folder that only its owner may open: what is put there names people.
-fn private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path)
 }
 
 /// Flushes a folder's list of names.
@@ -439,11 +442,31 @@ fn follow(last: &mut [String; 3], next: [&String; 3]) -> Result<(), Diagnostic> 
     Ok(())
 }
 
+/// A run, with nothing beside its files that somebody else put there: replacing it would take that, too.
 fn is_run_folder(path: &Path) -> bool {
-    fs::read(path.join(MANIFEST))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
-        .is_some_and(|value| value.get("format").and_then(|f| f.as_str()) == Some(FORMAT))
+    let real = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let ours = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name();
+            [MANIFEST, FINDINGS, EXCUSED, RULES, key::KEY, unfinished::MARK].iter().any(|ours| *ours == name)
+        })
+    };
+    real && fs::read_dir(path).is_ok_and(|mut entries| entries.all(ours))
+        && fs::read(path.join(MANIFEST))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+            .is_some_and(|value| value.get("format").and_then(|f| f.as_str()) == Some(FORMAT))
+}
+
+/// What a run's manifest says, if the bytes are one that nobody changed. Whether the other files of the folder are still
+/// those that it names is for the caller to see.
+#[must_use]
+pub fn proven(bytes: &[u8]) -> Option<Manifest> {
+    let manifest: Manifest = serde_json::from_slice(bytes).ok()?;
+    let whole = manifest.format == FORMAT
+        && manifest.format_version == FORMAT_VERSION
+        && seal_of(&manifest).is_ok_and(|seal| seal == manifest.seal);
+    whole.then_some(manifest)
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, Diagnostic> {
@@ -509,7 +532,7 @@ fn manifest_text(path: &Path, manifest: &Manifest) -> Result<String, Diagnostic>
 fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), Diagnostic> {
     let text = manifest_text(path, manifest)?;
     let write = || -> io::Result<()> {
-        let mut file = File::create_new(path)?;
+        let mut file = private::new_file(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };

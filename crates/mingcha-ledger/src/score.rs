@@ -30,6 +30,7 @@ use serde::Serialize;
 
 use crate::book::{Act, Book, Clearance, Control, Course, Deed, Moment, Presence};
 use crate::record::add_fen;
+use crate::sharing::{Sharing, Subjects};
 
 /// Judged lives below which no share is told.
 pub const LEAST: u64 = 10;
@@ -292,6 +293,9 @@ pub struct Scorecard {
     pub all: Score,
     /// Persons whom at least one lead is about.
     pub persons: u64,
+    /// How far the leads are about the same subjects.
+    #[serde(flatten)]
+    pub about: Sharing,
     /// Leads whose content was destroyed: in no figure.
     pub destroyed: u64,
 }
@@ -322,11 +326,13 @@ pub(crate) struct Tally {
     rules: BTreeMap<String, (Score, BTreeMap<u32, Score>)>,
     all: Score,
     persons: BTreeSet<String>,
+    about: Subjects,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, course: &Course) -> Result<(), Diagnostic> {
         let lead = &course.lead;
+        self.about.add(lead);
         if lead.subject_type == SubjectType::Person {
             self.persons.insert(lead.subject_id.clone());
         }
@@ -362,6 +368,7 @@ impl Tally {
             rules: self.rules.into_iter().map(rule).collect(),
             all: self.all,
             persons: self.persons.len() as u64,
+            about: self.about.sharing(),
             destroyed,
         }
     }
@@ -498,10 +505,14 @@ impl ControlSample {
     /// where areas are sampled alike.
     #[must_use]
     pub fn of(controls: &[Control]) -> Option<Self> {
-        let mut exports: BTreeMap<(&str, &str), (BTreeSet<&str>, u64)> = BTreeMap::new();
+        // As they come from the ledger: in order of time.
+        let mut order: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut exports: BTreeMap<usize, (BTreeSet<&str>, u64)> = BTreeMap::new();
         let mut answers: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
         for control in controls {
-            let export = exports.entry((&control.at, &control.handout)).or_default();
+            let next = order.len();
+            let nth = *order.entry(&control.handout).or_insert(next);
+            let export = exports.entry(nth).or_default();
             export.0.insert(control.area.get(..COUNTY).unwrap_or(&control.area));
             export.1 = control.population;
             let Some(answer) = control.answer.as_ref().filter(|_| control.is_settled()) else { continue };
@@ -556,7 +567,7 @@ mod tests {
     fn the_sample_is_pooled_over_exports_and_each_person_counts_once() {
         let control = |handout: &str, at: &str, person: &str, population, state: Option<&str>| Control {
             handout: handout.to_owned(),
-            at: format!("{at}T08:00:00Z"),
+            at: format!("{at}T08:00:00Z").parse().unwrap(),
             person: person.to_owned(),
             area: "880101001".to_owned(),
             population,

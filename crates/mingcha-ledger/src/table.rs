@@ -568,10 +568,10 @@ fn fen(finding: &Finding) -> Result<Option<i128>, Diagnostic> {
     match finding.amount_fen {
         Some(fen) if fen <= -LIMIT || fen >= LIMIT => Err(Diagnostic::error(
             "MC807",
-            format!("规则 {} 的线索 {} 金额应在 12 位整数以内", finding.rule_id, finding.finding_id),
+            format!("规则 {} 有线索的金额应在 12 位整数以内，实际超出", finding.rule_id),
             format!(
-                "wanted an amount of at most 12 integer digits in finding {} of rule {}",
-                finding.finding_id, finding.rule_id
+                "wanted amounts of at most 12 integer digits in the findings of rule {}, got a longer one",
+                finding.rule_id
             ),
         )),
         fen => Ok(fen.map(i128::from)),
@@ -583,10 +583,10 @@ fn day(finding: &Finding, text: Option<&str>) -> Result<Option<i32>, Diagnostic>
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| {
         Diagnostic::error(
             "MC807",
-            format!("规则 {} 的线索 {} 起止日期应为 YYYY-MM-DD", finding.rule_id, finding.finding_id),
+            format!("规则 {} 有线索的起止日期应为 YYYY-MM-DD，实际不是", finding.rule_id),
             format!(
-                "wanted YYYY-MM-DD as the period of finding {} of rule {}",
-                finding.finding_id, finding.rule_id
+                "wanted YYYY-MM-DD as the periods of the findings of rule {}, got another text",
+                finding.rule_id
             ),
         )
     })?;

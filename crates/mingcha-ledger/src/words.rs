@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use mingcha_rules::contract::CodeMeaning;
 use mingcha_rules::reject;
 use mingcha_rules::rule::SubjectType;
-use mingcha_rules::{Contract, EvidenceRow, Field, FieldType, Lang, OutcomeKind, Severity};
+use mingcha_rules::{Contract, EvidenceRow, Field, FieldType, Lang, OutcomeKind, Severity, Text};
 
 /// One of two texts.
 pub(crate) fn say<'a>(lang: Lang, zh: &'a str, en: &'a str) -> &'a str {
@@ -115,6 +115,30 @@ pub(crate) const HOLDERS: [Label; 4] = [
 
 /// The lists behind the drop-downs, in the order in which they stand on their sheet.
 pub(crate) const CHOICES: [&[Label]; 4] = [&CONCLUSIONS, &WAYS, &STATES, &HOLDERS];
+
+/// What stands beside every sum of money over leads of several rules, as long as money is counted by lead and not by
+/// payment.
+#[must_use]
+pub fn once_per_rule() -> Text {
+    Text {
+        zh: "同一笔钱被几条规则查出就计几次，实际金额可能较小。".to_owned(),
+        en: "The same payment is counted once for each rule that flags it; the money itself may be less."
+            .to_owned(),
+    }
+}
+
+/// `1234567` -> `1,234,567`.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, c) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
 
 /// `12345600` fen -> `123,456.00`.
 pub(crate) fn yuan(fen: i64) -> String {

@@ -102,6 +102,7 @@ const CHECKS: &[(&str, Look)] = &[
     ("MC129", Look::View(view::sql_written)),
     ("MC130", Look::File(text::blanks)),
     ("MC131", Look::Rule(rule::listed_once)),
+    ("MC290", Look::Contract(contract::handlers_are_called_so)),
     ("MC301", Look::File(personal::no_real_ids)),
     ("MC302", Look::Contract(contract::ids_are_personal_data)),
     ("MC401", Look::Rule(example::a_hit)),

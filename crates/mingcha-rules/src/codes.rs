@@ -56,6 +56,11 @@ const MEANINGS: &[(&str, &str, &str)] = &[
     ("MC129", "SQL 没有写", "an SQL text is empty"),
     ("MC130", "模板里的空白还没有填写", "a blank of the scaffold is not filled in"),
     ("MC131", "同一名称列了两次", "a name listed twice"),
+    (
+        "MC290",
+        "经办、复核、审批人的字段没有用约定的名称",
+        "a field that says who handled a row does not bear one of the names for it",
+    ),
     ("MC301", "文件里像是有真实的身份证号", "what looks like a real identity number in a file"),
     ("MC302", "身份证号字段没有标明为个人信息", "an identity number that is not marked as personal data"),
     ("MC401", "没有命中的例子", "no example of a hit"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::handler::names_handler;
 use crate::text::Text;
 
 /// The agreement with whoever sends a dataset: names, types, keys, freshness.
@@ -169,7 +170,20 @@ pub enum OnBadValue {
     DropValue,
 }
 
+impl Field {
+    /// Whether it names who handled the row.
+    #[must_use]
+    pub fn names_handler(&self) -> bool {
+        names_handler(&self.name)
+    }
+}
+
 impl Contract {
+    /// The fields that name who handled a row.
+    pub fn handlers(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|f| f.names_handler())
+    }
+
     /// The field called `name`.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|f| f.name == name)

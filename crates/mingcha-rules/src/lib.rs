@@ -8,6 +8,7 @@ pub mod codes;
 pub mod contract;
 pub mod diagnostic;
 pub mod finding;
+pub mod handler;
 pub mod library;
 pub mod page;
 pub mod reject;

@@ -277,6 +277,11 @@ impl Page {
                 Lang::En => format!("- {rows} `{}`: {columns}", entry.src),
             });
         }
+        let handled = self.pick((
+            "以及经办、复核、审批以上各行和所涉人员记录的人，自动附上",
+            "and who handled these rows and those of the persons concerned, which comes by itself",
+        ));
+        self.line(format!("- {handled}"));
         if !r.counter_evidence.is_empty() {
             let title = self.pick(("相反的证据：", "Against it:")).to_owned();
             self.line(format!("\n{title}\n"));

@@ -39,8 +39,20 @@ pub fn meaning(reason: &str) -> Option<(&'static str, &'static str)> {
             ("文本中有空字符，或单元格有错误", "the text holds a NUL character, or the cell an error")
         }
         "stored_as_number" => (
-            "账号存成了数字，请按文本重新导出",
-            "the account is stored as a number: have it exported as text",
+            "号码存成了数字或日期，请按文本重新导出",
+            "the number is stored as a number or a date: have it exported as text",
+        ),
+        "number_scientific" => (
+            "号码成了科学计数法，请按文本重新导出",
+            "the number became scientific notation: have it exported as text",
+        ),
+        "no_number" => (
+            "不是号码（全零、没有数字、带掩码或占位）",
+            "no number: noughts, no digits, masked, or a placeholder",
+        ),
+        "no_day" => (
+            "是 0 或电子表格、系统对 0 和空日期的显示（如 1899-12-30、1900-01-00、1900-01-01），不是日期",
+            "0, or what spreadsheets and systems show for 0 and for no date (1899-12-30, 1900-01-00, 1900-01-01): no day",
         ),
         "unknown_code" => (
             "代码不在代码表中；确为新代码时加入约定的 codes",

@@ -1,4 +1,6 @@
-//! Text in the two languages of the readers. Knows no rule and no rendering.
+//! Text in the two languages of the readers, and what of a text can be shown. Knows no rule and no rendering.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,4 +35,22 @@ impl Text {
             Lang::En => &self.en,
         }
     }
+}
+
+/// Whether a character does something instead of being seen: it acts on a terminal, turns the order of the text around
+/// it, or takes no room. In a name from an extract it is a mistake or a trick.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The text with a blank in the place of everything that is not seen, line ends too.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(is_unseen) { Cow::Owned(text.replace(is_unseen, " ")) } else { Cow::Borrowed(text) }
 }

@@ -1,16 +1,21 @@
 //! `mingcha demo`: the whole way on a synthetic city, and the result held against the truth. The city, its
-//! store, the run and the lists stay in the folder to be looked at.
+//! store, the run and the lists stay in the folder to be looked at. The next demonstration takes their place, unless
+//! somebody has put something there meanwhile or changed it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use mingcha_files::unfinished;
 use mingcha_intake::Store;
 use mingcha_ledger::{ExportOptions, RunFolder, RunWriter};
-use mingcha_synth::{CityFormat, CityOptions};
+use mingcha_rules::diagnostic::Diagnostic;
+use mingcha_rules::text::Text;
+use mingcha_synth::{CityFormat, CityOptions, CityReport};
 use serde_json::json;
 
+use super::purge::{self, Listing, Made};
 use super::run::{Job, ending, unwritable};
 use super::{Context, export, prepare, synth};
 use crate::args::{Demo, Format, Intake, Packs};
@@ -21,14 +26,14 @@ use crate::progress::Bars;
 use crate::render::{Table, count};
 use crate::truth::{self, Score};
 
-/// Says that a folder is ours to replace.
+/// Says that a folder is that of a demonstration, and which files its city is made of.
 const MARK: &str = ".mingcha-demo";
 /// What a demonstration writes.
 const FOLDERS: [&str; 4] = ["city", "store", "run", "export"];
 
 pub(super) fn run(context: &Context, args: &Demo) -> Outcome {
     let _lock = Lock::take(&args.dir)?;
-    clear(&args.dir)?;
+    clear(context, &args.dir)?;
     let mut shelf = Shelf::open(context, &Packs { rules: None, datasets: None });
     shelf.settle();
     let bars = Bars::new(context, context.shows_progress(args.shape.format));
@@ -78,7 +83,7 @@ impl Stages<'_> {
             threads: self.args.power.threads.unwrap_or(0),
         };
         let started = Instant::now();
-        let city = synth::city(self.context, &options, &self.folder("city"), self.bars)?;
+        let city = self.laid_down(&options)?;
         let rows = count(city.rows.values().sum());
         self.done(
             started,
@@ -86,6 +91,25 @@ impl Stages<'_> {
             &format!("synthetic city: {rows} rows of extracts"),
         );
         Ok(())
+    }
+
+    /// The city appears as a whole, when it is on record: whoever is killed before leaves nothing that nobody knows.
+    fn laid_down(&self, options: &CityOptions) -> Result<CityReport, Failure> {
+        let dir = &self.args.dir;
+        let failed = |e: std::io::Error| Failure::disk(dir, &e);
+        let aside = unfinished::create(dir, "city", "partial").map_err(failed)?;
+        let made = aside.join("city");
+        let city = synth::city(self.context, options, &made, self.bars).and_then(|city| {
+            let files = purge::listing(&made).map_err(failed)?;
+            let text = serde_json::to_string(&files).map_err(|e| failed(e.into()))?;
+            fs::write(dir.join(MARK), text).map_err(failed)?;
+            fs::rename(&made, self.folder("city")).map_err(failed)?;
+            Ok(city)
+        });
+        // Best effort where the city failed: the next demonstration takes it away.
+        let removed = fs::remove_dir_all(&aside).map_err(failed);
+        let city = city?;
+        removed.map(|()| city)
     }
 
     fn store(&self) -> Result<Store, Failure> {
@@ -165,21 +189,64 @@ impl Stages<'_> {
     }
 }
 
-/// Makes room: what an earlier demonstration left is taken away, anything else is left alone.
-fn clear(dir: &Path) -> Result<(), Failure> {
-    if dir.join(MARK).is_file() {
-        for folder in FOLDERS.map(|name| dir.join(name)) {
-            match fs::remove_dir_all(&folder) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Failure::disk(&folder, &e)),
-                _ => {}
-            }
-        }
-        return Ok(());
-    }
-    super::must_be_empty(dir)?;
-    fs::create_dir_all(dir).map_err(|e| Failure::disk(dir, &e))?;
+/// Makes room: what an earlier demonstration made is taken away, all of it or, where anything else is among it, nothing.
+fn clear(context: &Context, dir: &Path) -> Result<(), Failure> {
     let mark = dir.join(MARK);
-    fs::write(&mark, "").map_err(|e| Failure::disk(&mark, &e))
+    let failed = |e: std::io::Error| Failure::disk(dir, &e);
+    if !mark.is_file() {
+        super::must_be_empty(dir)?;
+        fs::create_dir_all(dir).map_err(failed)?;
+        return fs::write(&mark, "").map_err(failed);
+    }
+    let city: Listing = serde_json::from_slice(&fs::read(&mark).map_err(failed)?).unwrap_or_default();
+    for (name, made) in FOLDERS.into_iter().zip([Made::Listed(&city), Made::Store, Made::Run, Made::Lists]) {
+        let folder = dir.join(name);
+        let stranger = purge::stranger(made, &folder).map_err(|e| Failure::disk(&folder, &e))?;
+        if let Some(stranger) = stranger {
+            return Err(not_ours(&folder, &stranger));
+        }
+    }
+    sweep(context, dir)?;
+    for name in FOLDERS {
+        if dir.join(name).symlink_metadata().is_err() {
+            continue;
+        }
+        // Whoever is killed in the middle leaves nothing behind that has lost its record.
+        let aside = unfinished::create(dir, name, "replaced").map_err(failed)?;
+        fs::rename(dir.join(name), aside.join(name)).map_err(failed)?;
+        fs::remove_dir_all(&aside).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Takes away what a demonstration that was killed left unfinished.
+fn sweep(context: &Context, dir: &Path) -> Result<(), Failure> {
+    let mut left = Vec::new();
+    for name in FOLDERS {
+        for what in ["partial", "replaced"] {
+            left.extend(unfinished::sweep(dir, name, what).map_err(|e| Failure::disk(dir, &e))?);
+        }
+    }
+    super::left_alone(context, &left);
+    prepare::sweep(context, &dir.join("store"))
+}
+
+fn not_ours(folder: &Path, stranger: &Text) -> Failure {
+    let Text { zh, en } = stranger;
+    Failure::usage(
+        Diagnostic::error(
+            "MC946",
+            format!("演示要重做这个文件夹，其中应只有上次演示生成的文件，实际：{zh}；未作任何改动"),
+            format!(
+                "a demonstration replaces this folder and wanted only what the last one made in it, got: {en}; nothing was touched"
+            ),
+        )
+        .in_file(folder.display())
+        .with_help(
+            "把这些文件移到别处再试，或用 `--dir` 换一个目录",
+            "move these files elsewhere and try again, or choose another folder with `--dir`",
+        ),
+    )
 }
 
 fn show(

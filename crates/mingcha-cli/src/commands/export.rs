@@ -1,9 +1,10 @@
 //! `mingcha export`: lists of findings out of a run, masked unless asked otherwise; with a ledger on record, and for an
 //! area or a person with a visit sheet.
 
+use std::fs::File;
 use std::path::Path;
 
-use chrono::{Days, NaiveDate};
+use chrono::Days;
 use mingcha_intake::{Store, texts};
 use mingcha_ledger::{
     Addressee, Book, Catalogue, Dispatch, Encoding, ExportOptions, Exported, Format, Issued, Payee, Payees,
@@ -11,10 +12,11 @@ use mingcha_ledger::{
 };
 use mingcha_rules::diagnostic::Diagnostic;
 
-use super::Context;
 use super::ledger::{self, Desk};
+use super::{Context, filter};
 use crate::args::{self, EncodingArg, Export, ExportFormat, ProfileArg};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::lock;
 use crate::packs::Shelf;
 use crate::render::{Table, count};
 
@@ -31,8 +33,11 @@ pub(super) fn run(context: &Context, args: &Export) -> Outcome {
         recipient: args.recipient.clone(),
         ..ExportOptions::default()
     };
-    let recorded = args.addressee.is_some() || args.number.is_some();
-    if context.config.path("ledger.path", args.desk.ledger.as_deref()).is_some() || recorded {
+    let recorded = args.addressee.is_some()
+        || args.number.is_some()
+        || context.config.path("ledger.path", args.desk.ledger.as_deref()).is_some();
+    filter::of_export(args, &options, recorded)?;
+    if recorded {
         return on_record(context, args, &out, &options, &shelf);
     }
     let run = open(context, &args.from)?;
@@ -57,12 +62,13 @@ fn on_record(
     shelf: &Shelf,
 ) -> Outcome {
     let desk = Desk::needed(context, &args.desk, shelf)?;
-    let addressee = Addressee::parse(args.addressee.as_deref().unwrap_or(""));
+    let addressee = args.addressee.as_deref().map_or(Addressee::Everything, Addressee::parse);
     let run = match (&args.from.run, &addressee) {
         (None, Addressee::Area(_) | Addressee::Person(_)) => None,
         _ if args.number.is_some() => None,
         _ => context.config.path("paths.run", args.from.run.as_deref()),
     };
+    let _reading_run = run.as_deref().and_then(lock::reading);
     let run = run.map(|path| RunFolder::open(&path)).transpose().map_err(|f| Failure::inputs(vec![f]))?;
     let visits =
         args.number.is_some() || (addressee != Addressee::Everything && options.format == Format::Xlsx);
@@ -73,6 +79,7 @@ fn on_record(
         }
         _ => None,
     };
+    let _reading = store.as_ref().and_then(|store| lock::reading(store.path()));
     // What is not there is not made for a list; an older one is migrated.
     if !desk.path.exists() {
         Book::read(&desk.path).map_err(ledger::refused)?;
@@ -100,6 +107,7 @@ fn on_record(
         }
     };
     let issued = issued.map_err(not_issued)?;
+    ledger::unfinished(context, &mut book);
     show(context, &issued.files, issued.profile);
     tell(context, &issued, issued.persons > 0);
     Ok(Exit::Done)
@@ -168,13 +176,14 @@ fn payees(store: &Store) -> impl Iterator<Item = Result<Payee, Diagnostic>> + '_
 
 /// The last day of a list that leaves now and is valid for so many days.
 pub(super) fn last_day(desk: &Desk, days: Option<u64>) -> String {
-    let today = NaiveDate::parse_from_str(desk.by().day(), "%Y-%m-%d").unwrap_or_default();
+    let by = desk.by();
+    let today = by.zone.date(by.at);
     today.checked_add_days(Days::new(days.unwrap_or(VALID_DAYS))).unwrap_or(today).to_string()
 }
 
 fn expires(args: &Export, desk: &Desk) -> Result<String, Failure> {
     let Some(last) = args.expires.clone() else { return Ok(last_day(desk, None)) };
-    if last.as_str() >= desk.by().day() {
+    if *last >= *desk.by().day() {
         return Ok(last);
     }
     Err(Failure::usage(
@@ -236,7 +245,7 @@ fn tell(context: &Context, issued: &Issued, visits: bool) {
 /// An export as the configuration wants it.
 pub(super) fn options(context: &Context) -> ExportOptions {
     ExportOptions {
-        profile: profile(context, &args::FromRun { run: None, profile: None }),
+        profile: usual_profile(context),
         format: context.config.choice("export.format", None).map_or(Format::Xlsx, format),
         lang: context.screen.lang,
         encoding: encoding(context, None),
@@ -251,10 +260,26 @@ fn encoding(context: &Context, flag: Option<EncodingArg>) -> Encoding {
     }
 }
 
+/// A run that is being read: nobody destroys it meanwhile.
+pub(super) struct Reading {
+    run: RunFolder,
+    _held: Option<File>,
+}
+
+impl std::ops::Deref for Reading {
+    type Target = RunFolder;
+
+    fn deref(&self) -> &RunFolder {
+        &self.run
+    }
+}
+
 /// The run that is asked for.
-pub(super) fn open(context: &Context, from: &args::FromRun) -> Result<RunFolder, Failure> {
+pub(super) fn open(context: &Context, from: &args::FromRun) -> Result<Reading, Failure> {
     let path = context.config.needed("paths.run", "--run", from.run.as_deref())?;
-    RunFolder::open(&path).map_err(|fault| Failure::inputs(vec![fault]))
+    let _held = lock::reading(&path);
+    let run = RunFolder::open(&path).map_err(|fault| Failure::inputs(vec![fault]))?;
+    Ok(Reading { run, _held })
 }
 
 /// Who reads.
@@ -264,6 +289,11 @@ pub(super) fn profile(context: &Context, from: &args::FromRun) -> Profile {
         Some(ProfileArg::Public) => Profile::Public,
         _ => Profile::Supervisor,
     }
+}
+
+/// Who reads what no `--profile` is asked for.
+pub(super) fn usual_profile(context: &Context) -> Profile {
+    profile(context, &args::FromRun { run: None, profile: None })
 }
 
 /// Titles and classes of personal data, for lists and pages.
@@ -295,7 +325,7 @@ pub(super) fn refused(fault: Diagnostic) -> Failure {
             return Failure::usage(fault);
         }
         "MC813" => Exit::Usage,
-        "MC806" => Exit::Inputs,
+        "MC806" | "MC822" | "MC823" => Exit::Inputs,
         _ => Exit::Internal,
     };
     Failure::new(exit, fault)

@@ -42,13 +42,13 @@ impl<'a> InStore<'a> {
         self.fault.borrow_mut().take()
     }
 
-    /// The columns of `dataset` that can be compared; `None` where it has no persons or was not delivered.
+    /// The columns of `dataset` that can be compared; who handled a row is no part of what it states. `None` where it has no persons or was not delivered.
     fn comparable(&self, dataset: &str) -> Option<Vec<String>> {
         self.store.rows(dataset)?;
         let contract = self.store.contracts().iter().find(|c| c.name == dataset)?;
         let own = contract.id_field().filter(|_| contract.person.is_some())?;
         let schema = sql_schema(contract);
-        let fields = contract.fields.iter().filter(|f| f.name != own.name);
+        let fields = contract.fields.iter().filter(|f| f.name != own.name && !f.names_handler());
         let plain = |name: &str| {
             let field = schema.fields().find(name).map(|(_, field)| field.data_type());
             matches!(

@@ -1,7 +1,9 @@
 //! `mingcha findings`: lists of findings, one finding with its evidence, and the answer to "why this person,
 //! or why not". Masked unless the reader is an investigator.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mingcha_ledger::explain::{Answer, Verdict};
 use mingcha_ledger::{Masker, Profile, RunFolder, Style, explain_finding, explain_person};
@@ -10,7 +12,7 @@ use mingcha_rules::finding::Finding;
 use mingcha_rules::text::Lang;
 use serde_json::json;
 
-use super::{Context, export, leads, ledger};
+use super::{Context, export, filter, leads, ledger};
 use crate::args::{
     Findings, FindingsExplain, FindingsList, FindingsShow, FindingsVerb, Format, FromRun, OrderArg, Packs,
 };
@@ -20,6 +22,8 @@ use crate::render::{Table, count, many, yuan};
 
 /// Digits of a finding id that lists show; enough to name one.
 pub(super) const SHOWN_DIGITS: usize = 12;
+
+const SHIPPED: Packs = Packs { rules: None, datasets: None };
 
 pub(super) fn run(context: &Context, args: &Findings) -> Outcome {
     match &args.verb {
@@ -48,32 +52,34 @@ fn list(context: &Context, args: &FindingsList) -> Outcome {
         ));
     }
     let run = export::open(context, &args.from)?;
-    let shelf = Shelf::open(context, &Packs { rules: None, datasets: None });
+    let shelf = Shelf::open(context, &SHIPPED);
     let profile = export::profile(context, &args.from);
-    let masker = Masker::new(profile, &shelf.library.contracts);
     let mut findings = read(run.findings())?;
+    filter::of_run(args, &run, &findings)?
+        .iter()
+        .for_each(|note| context.screen.note(context.screen.text(note)));
     let least = args.severity.map(super::run::severity);
+    let given = args.common.subject.as_deref();
+    let subject = given.map(|given| meant(context, profile, given, &findings)).transpose()?;
     findings.retain(|f| {
         (args.rule.is_empty() || args.rule.contains(&f.rule_id))
             && least.is_none_or(|least| f.severity >= least)
+            && subject.as_ref().is_none_or(|number| f.subject_id == *number)
             && args
                 .area
                 .as_ref()
                 .is_none_or(|area| f.area_code.as_ref().is_some_and(|code| code.starts_with(area.as_str())))
     });
-    // Gravest first: the top of the list is where to begin.
-    findings.sort_by(|a, b| {
-        (b.severity, &a.rule_id, &a.subject_id, &a.finding_id).cmp(&(
-            a.severity,
-            &b.rule_id,
-            &b.subject_id,
-            &b.finding_id,
-        ))
-    });
     if profile == Profile::Public {
         counts(context, &findings, args.shape.format);
         return Ok(Exit::Done);
     }
+    let masker = masker(context, args.desk.ledger.as_deref(), &run, profile, &shelf)?;
+    // Gravest first: the top of the list is where to begin. The order of numbers that are masked would tell of them.
+    let number = |f: &Finding| masker.shows_all().then(|| f.subject_id.clone());
+    findings.sort_by_cached_key(|f| {
+        (Reverse(f.severity), f.rule_id.clone(), number(f), masker.id(&f.finding_id))
+    });
     let all = findings.len();
     if args.limit > 0 {
         findings.truncate(args.limit);
@@ -89,6 +95,31 @@ fn list(context: &Context, args: &FindingsList) -> Outcome {
         Lang::En => format!("{}, {} shown", many(all as u64, "finding"), count(findings.len() as u64)),
     });
     Ok(Exit::Done)
+}
+
+/// The number of the subject that is meant; where it is nobody's here, that is said, and the number is none.
+fn meant(context: &Context, profile: Profile, given: &str, findings: &[Finding]) -> Result<String, Failure> {
+    // Counts only are for the public.
+    let told = |each: &[Finding]| if profile == Profile::Public { String::new() } else { candidates(each) };
+    Ok(filter::subject_of_run(given, findings, told)?.unwrap_or_else(|note| {
+        context.screen.note(context.screen.text(&note));
+        String::new()
+    }))
+}
+
+/// What a reader of `run` may see, and what leads are called.
+fn masker(
+    context: &Context,
+    ledger: Option<&Path>,
+    run: &RunFolder,
+    profile: Profile,
+    shelf: &Shelf,
+) -> Result<Masker, Failure> {
+    let masker = Masker::new(profile, &shelf.library.contracts);
+    if masker.shows_all() {
+        return Ok(masker);
+    }
+    Ok(masker.named(ledger::names(context, ledger, run)?))
 }
 
 fn rows(context: &Context, findings: &[Finding]) -> Table {
@@ -149,19 +180,20 @@ fn show(context: &Context, args: &FindingsShow) -> Outcome {
         return leads::show(context, args, &path);
     }
     let run = export::open(context, &args.from)?;
-    let finding = named(&run, &args.id)?.ok_or_else(|| nothing(&args.id))?;
-    about_finding(
-        context,
-        &run,
-        &finding.finding_id,
-        &Asked { from: &args.from, packs: &Packs { rules: None, datasets: None }, format: args.shape.format },
-    )
+    let asked = Asked {
+        from: &args.from,
+        packs: &SHIPPED,
+        format: args.shape.format,
+        ledger: args.desk.ledger.as_deref(),
+    };
+    let finding = named(context, &run, &args.id, asked.ledger)?.ok_or_else(|| nothing(&args.id))?;
+    about_finding(context, &run, &finding.finding_id, &asked)
 }
 
 fn explain(context: &Context, args: &FindingsExplain) -> Outcome {
     let run = export::open(context, &args.from)?;
-    let asked = Asked { from: &args.from, packs: &args.packs, format: args.shape.format };
-    match named(&run, &args.id)? {
+    let asked = Asked { from: &args.from, packs: &args.packs, format: args.shape.format, ledger: None };
+    match named(context, &run, &args.id, None)? {
         Some(finding) => about_finding(context, &run, &finding.finding_id, &asked),
         None => about_person(context, &run, &args.id, &asked),
     }
@@ -172,25 +204,57 @@ struct Asked<'a> {
     from: &'a FromRun,
     packs: &'a Packs,
     format: Format,
+    ledger: Option<&'a Path>,
 }
 
-/// The finding whose id begins with `id`, if `id` looks like one. Two of them are wrong usage.
-fn named(run: &RunFolder, id: &str) -> Result<Option<Finding>, Failure> {
+/// The finding whose id begins with `id`, or that a masked list calls so, if `id` looks like one. Two of them are wrong
+/// usage.
+fn named(
+    context: &Context,
+    run: &RunFolder,
+    id: &str,
+    ledger: Option<&Path>,
+) -> Result<Option<Finding>, Failure> {
     let id = id.trim().to_ascii_lowercase();
     let looks_like_id = (6..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
     if !looks_like_id {
         return Ok(None);
     }
     let mut found = read(run.findings())?;
-    found.retain(|f| f.finding_id.starts_with(&id));
+    let begins = |finding: &Finding| finding.finding_id.starts_with(&id);
+    let names = match ledger::all_names(context, ledger, run) {
+        // Whoever gives the id itself needs no names.
+        Err(_) if found.iter().any(begins) => Vec::new(),
+        names => names?,
+    };
+    found.retain(|f| begins(f) || names.iter().any(|names| names.alias(&f.finding_id).starts_with(&id)));
     if found.len() > 1 {
+        let (n, told) = (found.len(), candidates(&found));
         return Err(Failure::usage(Diagnostic::error(
             "MC086",
-            format!("有 {} 条线索的编号以此开头，请多写几位", found.len()),
-            format!("{} findings begin like this; give more digits", found.len()),
+            format!("有 {n} 条线索的编号以此开头，请多写几位：{told}"),
+            format!("{n} findings begin like this; give more digits: {told}"),
         )));
     }
     Ok(found.pop())
+}
+
+/// The first of several findings, each by what tells it from others, as anybody may read it.
+fn candidates(found: &[Finding]) -> String {
+    const MOST: usize = 5;
+    let masker = Masker::new(Profile::Supervisor, &[]);
+    let mut told: Vec<String> = (found.iter().take(MOST))
+        .map(|finding| {
+            let county: String = finding.area_code.as_deref().unwrap_or_default().chars().take(6).collect();
+            let from = finding.period_from.clone().unwrap_or_default();
+            let parts = [finding.rule_id.clone(), masker.finding(finding).subject_id, county, from];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    if found.len() > MOST {
+        told.push(format!("… (+{})", found.len() - MOST));
+    }
+    told.join("; ")
 }
 
 fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &Asked<'_>) -> Outcome {
@@ -198,8 +262,8 @@ fn about_finding(context: &Context, run: &RunFolder, finding_id: &str, asked: &A
     let profile = cases_only(context, asked.from)?;
     let contracts = &shelf.library.contracts;
     let rules: Vec<_> = shelf.library.rules.iter().map(|r| &r.rule).collect();
-    let explanation =
-        read(explain_finding(run, finding_id, &rules))?.masked(&Masker::new(profile, contracts));
+    let masker = masker(context, asked.ledger, run, profile, &shelf)?;
+    let explanation = read(explain_finding(run, finding_id, &rules))?.masked(&masker);
     if asked.format == Format::Json {
         context.screen.json(&json!({"finding": explanation.finding, "outcome": explanation.outcome, "as_of": explanation.as_of, "excused": explanation.excused}));
     } else {
@@ -225,7 +289,7 @@ fn about_person(context: &Context, run: &RunFolder, id: &str, asked: &Asked<'_>)
     if !valid && !known {
         return Err(nothing_about());
     }
-    let explanation = explanation.masked(&Masker::new(profile, contracts));
+    let explanation = explanation.masked(&masker(context, asked.ledger, run, profile, &shelf)?);
     if asked.format == Format::Json {
         let answers: Vec<_> = explanation.answers.iter().map(answer).collect();
         context.screen.json(&json!({"subject_id": explanation.subject_id, "run_id": explanation.run_id, "as_of": explanation.as_of, "rules": answers}));

@@ -3,7 +3,7 @@
 
 use mingcha_ledger::Book;
 use mingcha_ledger::import::{self, Brought, Mode};
-use mingcha_rules::diagnostic::Level;
+use mingcha_rules::diagnostic::{Diagnostic, Level};
 use serde_json::json;
 
 use super::Context;
@@ -22,6 +22,7 @@ pub(super) fn run(context: &Context, args: &Import) -> Outcome {
         (true, true) => (Mode::Partial, desk.open()?),
     };
     let brought = import::import(&mut book, &args.files, mode, &desk.policy, desk.by()).map_err(refused)?;
+    super::ledger::unfinished(context, &mut book);
     let wrong = brought.iter().filter(|file| has_errors(file)).count();
     if args.shape.format == Format::Json {
         context.screen.json(&json!({"committed": args.commit, "files": brought}));
@@ -29,7 +30,17 @@ pub(super) fn run(context: &Context, args: &Import) -> Outcome {
         brought.iter().for_each(|file| show(context, file, args.commit));
         close(context, &brought, wrong, mode);
     }
-    Ok(if wrong > 0 { Exit::Inputs } else { Exit::Done })
+    Ok(Exit::first(brought.iter().flat_map(|file| &file.faults).filter_map(ending)))
+}
+
+/// How a command ends that met this fault: what is wrong with a file is an input's fault, what kept it from being taken in
+/// is not.
+fn ending(fault: &Diagnostic) -> Option<Exit> {
+    let errs = fault.level == Level::Error;
+    errs.then(|| match fault.code.as_str() {
+        "MC840" | "MC841" | "MC842" => refused(fault.clone()).exit,
+        _ => Exit::Inputs,
+    })
 }
 
 fn has_errors(file: &Brought) -> bool {

@@ -1,6 +1,7 @@
 //! `mingcha findings` against a ledger: lists of leads, one lead with its history, and the steps that people take.
 //! Masked unless the reader is an investigator; then a lead goes by a name that nobody can search back.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,12 +14,12 @@ use mingcha_rules::finding::Finding;
 use mingcha_rules::text::{Lang, Text};
 use serde_json::json;
 
-use super::Context;
 use super::findings::{SHOWN_DIGITS, cases_only};
 use super::ledger::{self, Desk, refused};
+use super::{Context, export, filter};
 use crate::args::{
     self, Chosen, Common, FindingsList, FindingsShow, FindingsVerb, FindingsVisit, FindingsWaive, Format,
-    Packs,
+    FromRun, Packs,
 };
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
@@ -36,17 +37,25 @@ pub(super) fn list(context: &Context, args: &FindingsList, path: &Path) -> Outco
     filter.open = !args.all && filter.stages.is_empty() && filter.marks.is_empty();
     let book = Book::read(path).map_err(refused)?;
     let policy = ledger::policy(context, None);
+    let there = |filter: &Filter| {
+        let leads = book.leads(filter, &policy, &ledger::today(&book, &args.desk)).map_err(refused)?;
+        Ok(!leads.is_empty())
+    };
+    if let Some(note) = filter::of_ledger(args, &shelf, there)? {
+        context.screen.note(context.screen.text(&note));
+    }
     if args.order == args::OrderArg::Queue {
-        let eye = Eye { masker: Masker::new(profile, &shelf.library.contracts), profile, book: &book };
+        let eye = Eye::new(profile, &shelf, &book)?;
         return super::learning::queue(context, args, &book, &policy, &filter, &eye);
     }
-    let mut leads = book.leads(&filter, &policy, &ledger::today(&args.desk)).map_err(refused)?;
+    let mut leads = book.leads(&filter, &policy, &ledger::today(&book, &args.desk)).map_err(refused)?;
     let all = leads.len();
+    let eye = Eye::new(profile, &shelf, &book)?;
+    eye.order(&mut leads);
     if args.limit > 0 {
         leads.truncate(args.limit);
     }
-    let eye = Eye { masker: Masker::new(profile, &shelf.library.contracts), profile, book: &book };
-    let leads = leads.into_iter().map(|listed| eye.see(listed)).collect::<Result<Vec<_>, _>>()?;
+    let leads = leads.into_iter().map(|listed| eye.see(listed)).collect::<Vec<_>>();
     if args.shape.format == Format::Json {
         context.screen.json(&leads);
         return Ok(Exit::Done);
@@ -102,22 +111,38 @@ fn rows(context: &Context, leads: &[Listed]) -> Table {
 }
 
 /// Who looks, and what they may see.
-pub(super) struct Eye<'a> {
+pub(super) struct Eye {
     masker: Masker,
     profile: Profile,
-    book: &'a Book,
 }
 
-impl Eye<'_> {
-    pub(super) fn see(&self, listed: Listed) -> Result<Listed, Failure> {
+impl Eye {
+    fn new(profile: Profile, shelf: &Shelf, book: &Book) -> Result<Self, Failure> {
+        let masker = Masker::new(profile, &shelf.library.contracts).named(book.names().map_err(refused)?);
+        Ok(Self { masker, profile })
+    }
+
+    /// Leads of one rule stand in the order of their subjects' numbers, which tells of them where they are masked: then
+    /// in that of the names.
+    fn order(&self, leads: &mut [Listed]) {
+        if !self.masker.shows_all() {
+            leads.sort_by_cached_key(|Listed { lead, due, .. }| {
+                let name = self.masker.id(&lead.finding_id);
+                (Reverse(lead.severity), due.is_none(), due.clone(), lead.rule_id.clone(), name)
+            });
+        }
+    }
+
+    pub(super) fn see(&self, listed: Listed) -> Listed {
         if self.profile == Profile::Investigator {
-            return Ok(listed);
+            return listed;
         }
         let masked = self.masker.finding(&listed.lead.without_rows());
         let lead = Lead {
-            finding_id: self.book.alias(&listed.lead.finding_id).map_err(refused)?,
+            finding_id: masked.finding_id,
             subject_id: masked.subject_id,
             subject_name: masked.subject_name,
+            area_code: masked.area_code,
             message: masked.message,
             // Digests of short rows could be searched back.
             evidence: BTreeMap::new(),
@@ -126,7 +151,7 @@ impl Eye<'_> {
             handlers: std::collections::BTreeSet::new(),
             ..listed.lead
         };
-        Ok(Listed { lead, ..listed })
+        Listed { lead, ..listed }
     }
 
     /// What somebody wrote about `lead`.
@@ -145,12 +170,12 @@ pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outco
     let book = Book::read(path).map_err(refused)?;
     let policy = ledger::policy(context, None);
     let filter = Filter { ids: vec![args.id.clone()], ..Filter::default() };
-    let leads = book.leads(&filter, &policy, &ledger::today(&args.desk)).map_err(refused)?;
+    let leads = book.leads(&filter, &policy, &ledger::today(&book, &args.desk)).map_err(refused)?;
     let Some(listed) = leads.into_iter().next() else { return Ok(Exit::Usage) };
     let lead = listed.lead.clone();
     let history = book.history(&lead.finding_id).map_err(refused)?;
-    let eye = Eye { masker: Masker::new(profile, &shelf.library.contracts), profile, book: &book };
-    let seen = eye.see(listed)?;
+    let eye = Eye::new(profile, &shelf, &book)?;
+    let seen = eye.see(listed);
     let screen = &context.screen;
     if args.shape.format == Format::Json {
         let events: Vec<_> = history.iter().map(|event| told(&eye, &lead, event)).collect();
@@ -159,9 +184,10 @@ pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outco
     }
     screen.table(&rows(context, std::slice::from_ref(&seen)));
     screen.line("");
+    let zone = book.zone();
     let mut table = Table::new([
         screen.say("#事件", "#event"),
-        screen.say("时间", "when"),
+        screen.say(&format!("时间（{zone}）"), &format!("when ({zone})")),
         screen.say("何人", "who"),
         screen.say("何事", "what"),
         screen.say("内容", "content"),
@@ -181,7 +207,13 @@ pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outco
             words.push(format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
         }
         let seq = u64::try_from(event.seq).unwrap_or(0);
-        table.row([count(seq), event.at.clone(), event.actor.clone(), event.what.clone(), words.join(", ")]);
+        table.row([
+            count(seq),
+            zone.clock(&event.at),
+            event.actor.clone(),
+            event.what.clone(),
+            words.join(", "),
+        ]);
     }
     screen.table(&table);
     // The evidence itself lies in the run that last found it, while that is kept.
@@ -191,8 +223,7 @@ pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outco
     for night in nights.iter().rev() {
         let Ok(run) = RunFolder::open(&home.join(&night.folder)) else { continue };
         let Ok(explanation) = explain_finding(&run, &lead.finding_id, &rules) else { continue };
-        let mut explanation = explanation.masked(&eye.masker);
-        explanation.finding.finding_id.clone_from(&seen.lead.finding_id);
+        let explanation = explanation.masked(&eye.masker);
         screen.line("");
         let page = explanation.render(&shelf.library.contracts, screen.lang, Style::Plain);
         screen.line(page.trim_end());
@@ -202,7 +233,7 @@ pub(super) fn show(context: &Context, args: &FindingsShow, path: &Path) -> Outco
 }
 
 /// An event for this reader: what changed is named; values only for investigators.
-fn told(eye: &Eye<'_>, lead: &Lead, event: &Event) -> serde_json::Value {
+fn told(eye: &Eye, lead: &Lead, event: &Event) -> serde_json::Value {
     let names = event.after.as_object().into_iter().flatten().map(|(name, _)| name.clone());
     let bookkeeping = ["mark", "marked_in", "stage", "stage_since", "rule_hash", "judged_on", "judged_under"];
     let changed: Vec<String> = names.filter(|name| !bookkeeping.contains(&name.as_str())).collect();
@@ -258,17 +289,23 @@ pub(super) fn act(context: &Context, verb: &FindingsVerb) -> Outcome {
             step(context, &args.chosen, &args.desk, &SHIPPED, args.shape.format, |_| action)
         }
         FindingsVerb::Recover(args) => {
-            let action = Action::Recover { amount_fen: args.amount, document: args.document.clone() };
+            let action = Action::Recover {
+                amount_fen: args.amount,
+                document: args.document.clone(),
+                more_than_owed: args.more_than_owed.clone(),
+            };
             step(context, &args.chosen, &args.desk, &SHIPPED, args.shape.format, |_| action)
         }
         FindingsVerb::Waive(args) => waive(context, args),
         FindingsVerb::Unwaive(args) => {
             let desk = Desk::needed(context, &args.desk, &Shelf::open(context, &SHIPPED))?;
-            desk.open()?.revoke(args.id.trim(), desk.by()).map_err(refused)?;
+            let mut book = desk.open()?;
+            book.revoke(args.id.trim(), &desk.policy, desk.by()).map_err(refused)?;
+            ledger::unfinished(context, &mut book);
             context.screen.line(context.screen.say("已撤销", "taken back"));
             Ok(Exit::Done)
         }
-        FindingsVerb::Waivers(args) => waivers(context, &args.desk, args.shape.format),
+        FindingsVerb::Waivers(args) => waivers(context, args),
         FindingsVerb::List(_) | FindingsVerb::Show(_) | FindingsVerb::Explain(_) => Ok(Exit::Usage),
     }
 }
@@ -276,7 +313,7 @@ pub(super) fn act(context: &Context, verb: &FindingsVerb) -> Outcome {
 fn check(args: &FindingsVisit, desk: &Desk) -> Check {
     Check {
         by: args.by.clone().unwrap_or_else(|| desk.by().who.to_owned()),
-        on: args.on.clone().unwrap_or_else(|| desk.by().day().to_owned()),
+        on: args.on.clone().unwrap_or_else(|| desk.by().day().into()),
         how: args.how.clone(),
         document: args.document.clone(),
     }
@@ -310,12 +347,17 @@ fn step(
         ));
     }
     let action = action(&desk);
-    let leads = desk.open()?.act(&filter, &action, &desk.policy, desk.by()).map_err(refused)?;
+    let mut book = desk.open()?;
+    let leads = book.act(&filter, &action, &desk.policy, desk.by()).map_err(refused)?;
+    ledger::unfinished(context, &mut book);
     let screen = &context.screen;
     if format == Format::Json {
+        let masker = Masker::new(export::usual_profile(context), &[]).named(book.names().map_err(refused)?);
         let done: Vec<_> = leads
             .iter()
-            .map(|l| json!({"finding_id": l.finding_id, "stage": l.stage, "assignee": l.assignee}))
+            .map(
+                |l| json!({"finding_id": masker.id(&l.finding_id), "stage": l.stage, "assignee": l.assignee}),
+            )
             .collect();
         screen.json(&done);
         return Ok(Exit::Done);
@@ -350,20 +392,23 @@ fn waive(context: &Context, args: &FindingsWaive) -> Outcome {
     let desk = Desk::needed(context, &args.desk, &Shelf::open(context, &SHIPPED))?;
     let waiver = Waiver {
         rule: args.rule.clone(),
-        subject: args.subject.as_ref().map(|s| s.trim().to_uppercase()),
+        subject: args.subject.clone(),
         area: args.area.clone(),
         period_from: args.period_from.clone(),
         period_to: args.period_to.clone(),
         reason: args.reason.clone(),
         requester: desk.by().who.to_owned(),
         approver: args.approver.clone(),
-        from: args.from.clone().unwrap_or_else(|| desk.by().day().to_owned()),
+        from: args.from.clone().unwrap_or_else(|| desk.by().day().into()),
         expires: args.expires.clone(),
         revoked: None,
     };
-    let id = desk.open()?.waive(&waiver, desk.by()).map_err(refused)?;
+    let mut book = desk.open()?;
+    let id = book.waive(&waiver, &desk.policy, desk.by()).map_err(refused)?;
+    ledger::unfinished(context, &mut book);
     if args.shape.format == Format::Json {
-        context.screen.json(&json!({"id": id, "waiver": waiver}));
+        let masker = Masker::new(export::usual_profile(context), &[]);
+        context.screen.json(&json!({"id": id, "waiver": seen(&masker, waiver)}));
     } else {
         let expires = &waiver.expires;
         context.screen.line(context.screen.say(
@@ -374,11 +419,32 @@ fn waive(context: &Context, args: &FindingsWaive) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn waivers(context: &Context, desk: &args::Desk, format: Format) -> Outcome {
+/// A waiver as its reader may see it: beside a person's number, the area down to the county.
+fn seen(masker: &Masker, waiver: Waiver) -> Waiver {
+    let area = match &waiver.subject {
+        Some(_) => waiver.area.map(|area| masker.area(&area)),
+        None => waiver.area,
+    };
+    Waiver {
+        subject: waiver.subject.map(|subject| masker.subject(&subject)),
+        area,
+        reason: masker.text(&waiver.reason),
+        ..waiver
+    }
+}
+
+fn waivers(context: &Context, args: &args::FindingsWaivers) -> Outcome {
+    let desk = &args.desk;
+    let profile = cases_only(context, &FromRun { run: None, profile: args.profile })?;
+    let masker = Masker::new(profile, &[]);
     let path = context.config.needed("ledger.path", "--ledger", desk.ledger.as_deref())?;
-    let waivers = Book::read(&path).and_then(|book| book.waivers(&ledger::today(desk))).map_err(refused)?;
+    let book = Book::read(&path).map_err(refused)?;
+    let mut waivers = book.waivers(&ledger::today(&book, desk)).map_err(refused)?;
+    for listed in &mut waivers {
+        listed.waiver = seen(&masker, listed.waiver.clone());
+    }
     let screen = &context.screen;
-    if format == Format::Json {
+    if args.shape.format == Format::Json {
         screen.json(&waivers);
         return Ok(Exit::Done);
     }

@@ -7,12 +7,13 @@ use mingcha_ledger::score::{ControlSample, Proposal, Recall, Score, Scorecard, S
 use mingcha_rules::text::{Lang, Text};
 use serde_json::json;
 
-use super::Context;
 use super::findings::SHOWN_DIGITS;
 use super::leads::Eye;
 use super::ledger::{self, refused};
+use super::{Context, filter};
 use crate::args::{self, FindingsList, Format};
 use crate::exit::{Exit, Outcome};
+use crate::packs::Shelf;
 use crate::render::{Table, count, many, yuan};
 
 pub(super) fn scorecard(context: &Context, args: &args::Scorecard) -> Outcome {
@@ -20,6 +21,10 @@ pub(super) fn scorecard(context: &Context, args: &args::Scorecard) -> Outcome {
     let until = args.until.as_deref().map_or(Moment::Now, Moment::Day);
     let book = Book::read(&path).map_err(refused)?;
     let card = Scorecard::of(&book, until, &args.rule).map_err(refused)?;
+    let shelf = Shelf::open(context, &args::Packs { rules: None, datasets: None });
+    filter::of_scorecard(&args.rule, |rule| {
+        shelf.library.rule(rule).is_some() || card.rules.iter().any(|known| known.rule_id == rule)
+    })?;
     let given =
         args.sample.map(|[unflagged, answered, missed]| ControlSample { unflagged, answered, missed });
     // What visitors brought back, unless somebody knows better.
@@ -34,6 +39,9 @@ pub(super) fn scorecard(context: &Context, args: &args::Scorecard) -> Outcome {
         return Ok(Exit::Done);
     }
     screen.table(&table(context, &card));
+    if card.rules.len() > 1 {
+        screen.line(card.about.beside_sum(screen.lang));
+    }
     for rule in card.rules.iter().filter(|rule| rule.proposal != Proposal::TooFew) {
         let (proposal, because) =
             (screen.text(&rule.proposal.title()).to_owned(), screen.text(&rule.because));
@@ -58,6 +66,9 @@ pub(super) fn scorecard(context: &Context, args: &args::Scorecard) -> Outcome {
 /// The scorecard with what follows from its counts.
 fn told(card: &Scorecard) -> serde_json::Value {
     let mut out = json!(card);
+    if card.rules.len() > 1 {
+        out["amount_note"] = json!(mingcha_ledger::once_per_rule());
+    }
     let share = |share: Share| {
         let (low, high) = share.interval();
         json!({"confirmed": share.hits, "judged": share.of, "share": share.point(), "low": low, "high": high})
@@ -157,17 +168,15 @@ pub(super) fn queue(
     book: &Book,
     policy: &Policy,
     filter: &Filter,
-    eye: &Eye<'_>,
+    eye: &Eye,
 ) -> Outcome {
-    let mut queued = queue::queue(book, filter, policy, &ledger::today(&args.desk)).map_err(refused)?;
+    let mut queued = queue::queue(book, filter, policy, &ledger::today(book, &args.desk)).map_err(refused)?;
     let all = queued.len();
     if args.limit > 0 {
         queued.truncate(args.limit);
     }
-    let queued = queued
-        .into_iter()
-        .map(|q| eye.see(q.listed.clone()).map(|listed| Queued { listed, ..q }))
-        .collect::<Result<Vec<_>, _>>()?;
+    let queued =
+        queued.into_iter().map(|q| Queued { listed: eye.see(q.listed.clone()), ..q }).collect::<Vec<_>>();
     let screen = &context.screen;
     if args.shape.format == Format::Json {
         screen.json(&queued);

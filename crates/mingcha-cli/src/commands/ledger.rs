@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use mingcha_intake::Store;
 use mingcha_ledger::book::{By, Extracts, Mark, Night, Policy, WaiverState};
-use mingcha_ledger::{Book, RunFolder};
+use mingcha_ledger::{Book, Day, Instant, Names, RunFolder, Zone};
 use mingcha_rules::diagnostic::Diagnostic;
 use serde_json::json;
 
 use super::extracts::InStore;
-use super::{Context, run, since};
+use super::{Context, filter, since};
 use crate::args::{self, Format, FromRun, Ledger, LedgerAbsorb, LedgerNights, LedgerVerb};
+use crate::clock;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::packs::Shelf;
 use crate::render::{Table, count};
@@ -29,7 +30,8 @@ pub(super) struct Desk {
     pub(super) path: PathBuf,
     pub(super) policy: Policy,
     who: String,
-    at: String,
+    at: Instant,
+    zone: Zone,
 }
 
 /// A night, and what the office has to know besides.
@@ -45,6 +47,8 @@ pub(super) struct Absorbed {
     /// Why the extracts could not be looked into.
     unseen: Option<Diagnostic>,
     waivers: Vec<(String, WaiverState)>,
+    /// What was written and could not be finished.
+    unfinished: Vec<Diagnostic>,
 }
 
 impl Desk {
@@ -56,7 +60,8 @@ impl Desk {
             path,
             policy: policy(context, Some(shelf)),
             who,
-            at: desk.at.clone().unwrap_or_else(run::now),
+            at: desk.at.clone().unwrap_or_else(clock::now),
+            zone: context.zone,
         })
     }
 
@@ -66,18 +71,21 @@ impl Desk {
         desk: &args::Desk,
         shelf: &Shelf,
     ) -> Result<Option<Self>, Failure> {
-        let Some(path) = context.config.path("ledger.path", desk.ledger.as_deref()) else { return Ok(None) };
+        let Some(path) = context.config.path("ledger.path", desk.ledger.as_deref()) else {
+            filter::of_desk(desk)?;
+            return Ok(None);
+        };
         let who = context
             .config
             .setting("ledger.as", desk.who.clone())
             .map_or("mingcha run".to_owned(), |s| s.text);
-        let at = desk.at.clone().unwrap_or_else(run::now);
-        let desk = Self { path, policy: policy(context, Some(shelf)), who, at };
+        let at = desk.at.clone().unwrap_or_else(clock::now);
+        let desk = Self { path, policy: policy(context, Some(shelf)), who, at, zone: context.zone };
         desk.open().map(|_| Some(desk))
     }
 
     pub(super) fn by(&self) -> By<'_> {
-        By { who: &self.who, at: &self.at }
+        By { who: &self.who, at: &self.at, zone: self.zone }
     }
 
     pub(super) fn open(&self) -> Result<Book, Failure> {
@@ -97,7 +105,7 @@ impl Desk {
             .map_err(|fault| not_absorbed(refused(fault), &folder))?;
         let cancellations = book.cancellations().map_err(refused)?.len();
         let idle = |state| matches!(state, WaiverState::Expired | WaiverState::Useless);
-        let waivers = book.waivers(self.by().day()).map_err(refused)?;
+        let waivers = book.waivers(&self.by().day()).map_err(refused)?;
         Ok(Absorbed {
             night,
             new,
@@ -106,6 +114,7 @@ impl Desk {
             cancellations,
             waivers: waivers.into_iter().filter(|w| idle(w.state)).map(|w| (w.id, w.state)).collect(),
             unseen: extracts.and_then(|e| e.fault()),
+            unfinished: book.take_warnings(),
         })
     }
 }
@@ -138,10 +147,37 @@ pub(super) fn instead_of_run(context: &Context, from: &FromRun, desk: &args::Des
     context.config.path("ledger.path", desk.ledger.as_deref())
 }
 
-/// The day of looking.
-pub(super) fn today(desk: &args::Desk) -> String {
-    let at = desk.at.clone().unwrap_or_else(run::now);
-    at.get(..10).unwrap_or(&at).to_owned()
+/// The ledger of the office, if it has one that was begun.
+fn begun(context: &Context, ledger: Option<&Path>) -> Option<PathBuf> {
+    context.config.path("ledger.path", ledger).filter(|path| path.exists())
+}
+
+/// What masked lists call the findings of `run`: as the ledger does where there is one, else as the run's own secret has
+/// it.
+pub(super) fn names(context: &Context, ledger: Option<&Path>, run: &RunFolder) -> Result<Names, Failure> {
+    match begun(context, ledger) {
+        Some(path) => Book::read(&path).and_then(|book| book.names()).map_err(refused),
+        None => run.names().map_err(refused),
+    }
+}
+
+/// All names that masked lists may have used for the findings of `run`.
+pub(super) fn all_names(
+    context: &Context,
+    ledger: Option<&Path>,
+    run: &RunFolder,
+) -> Result<Vec<Names>, Failure> {
+    let of_run = run.known_names().map_err(refused)?;
+    let of_ledger = match begun(context, ledger) {
+        Some(path) => Some(Book::read(&path).and_then(|book| book.names()).map_err(refused)?),
+        None => None,
+    };
+    Ok(of_ledger.into_iter().chain(of_run).collect())
+}
+
+/// The day of looking, where the ledger is at home.
+pub(super) fn today(book: &Book, desk: &args::Desk) -> Day {
+    book.zone().day(&desk.at.clone().unwrap_or_else(clock::now))
 }
 
 /// What the ledger says no to, with the exit code that fits.
@@ -150,10 +186,16 @@ pub(super) fn refused(fault: Diagnostic) -> Failure {
         "MC841" => Exit::Locked,
         "MC840" | "MC842" => Exit::Internal,
         "MC501" | "MC502" | "MC503" | "MC504" | "MC851" | "MC852" | "MC853" | "MC854" | "MC855" | "MC856"
-        | "MC857" | "MC859" | "MC891" | "MC892" | "MC893" | "MC894" | "MC895" => Exit::Usage,
+        | "MC857" | "MC859" | "MC862" | "MC863" | "MC864" | "MC865" | "MC891" | "MC892" | "MC893"
+        | "MC894" | "MC895" | "MC941" => Exit::Usage,
         _ => Exit::Inputs,
     };
     Failure::new(exit, fault)
+}
+
+/// Says what was done and could not be finished.
+pub(super) fn unfinished(context: &Context, book: &mut Book) {
+    context.screen.diagnostics(&book.take_warnings());
 }
 
 fn not_absorbed(mut failure: Failure, run: &RunFolder) -> Failure {
@@ -269,6 +311,9 @@ pub(super) fn lines(context: &Context, absorbed: &Absorbed) -> Vec<String> {
                 )
                 .to_owned(),
         );
+    }
+    for fault in &absorbed.unfinished {
+        lines.push(fault.message.get(screen.lang).to_owned());
     }
     for (id, state) in &absorbed.waivers {
         let (zh, en) = match state {

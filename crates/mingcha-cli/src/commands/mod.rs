@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod export;
 mod extracts;
+mod filter;
 mod findings;
 mod import;
 mod init;
@@ -35,6 +36,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mingcha_ledger::Zone;
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::OutcomeKind;
 use mingcha_rules::rule::Severity;
@@ -52,6 +54,8 @@ pub(crate) struct Context {
     pub(crate) screen: Screen,
     /// The settings.
     pub(crate) config: Config,
+    /// Where the office is: its days are days there.
+    pub(crate) zone: Zone,
     /// Whether the user asked to stop.
     pub(crate) interrupt: Interrupt,
     /// `--lang`, as given.
@@ -117,8 +121,14 @@ fn guarded(
     };
     // The demonstration shows the shipped rules on its own city, wherever it is started.
     let config = if matches!(cli.verb, Verb::Demo(_)) { config.without_workspace() } else { config };
-    let context =
-        Context { screen, config, interrupt: Interrupt::listen(), lang_flag, quiet: cli.global.quiet };
+    let context = Context {
+        screen,
+        zone: crate::clock::zone(&config),
+        config,
+        interrupt: Interrupt::listen(),
+        lang_flag,
+        quiet: cli.global.quiet,
+    };
     let result = dispatch(&context, cli).and_then(|exit| context.screen.finish().map(|()| exit));
     match result {
         Ok(exit) => exit,
@@ -184,6 +194,20 @@ fn keep_panics_quiet() -> Arc<Mutex<Option<String>>> {
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }));
     place
+}
+
+/// Says what bears the name of something unfinished and not its mark.
+fn left_alone(context: &Context, paths: &[PathBuf]) {
+    let said = |path: &PathBuf| {
+        Diagnostic::warning(
+            "MC945",
+            "名称像未完成的工作，但没有明察的标记，不予清理",
+            "named like unfinished work, but without Mingcha's mark: left alone",
+        )
+        .in_file(path.display())
+        .with_help("确认不再需要后自行移走", "move it away yourself if nobody needs it")
+    };
+    context.screen.diagnostics(&paths.iter().map(said).collect::<Vec<_>>());
 }
 
 /// A folder that must be new or empty.

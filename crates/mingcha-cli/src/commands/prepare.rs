@@ -11,7 +11,7 @@ use super::Context;
 use crate::args::{Format, Intake, Power, Prepare};
 use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::lock::Lock;
+use crate::lock::{self, Lock};
 use crate::packs::Shelf;
 use crate::progress::Bars;
 use crate::render::{Table, count, many};
@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, args: &Prepare) -> Outcome {
     let shelf = Shelf::open(context, &args.packs);
     contracts_must_stand(&shelf)?;
     let _lock = Lock::take(&store)?;
-    sweep(&store)?;
+    sweep(context, &store)?;
     let bars = Bars::new(context, context.shows_progress(args.shape.format));
     let mut options = options(context, &shelf, &data, &store, &args.intake, &args.power)?;
     options.full = args.full;
@@ -31,19 +31,10 @@ pub(super) fn run(context: &Context, args: &Prepare) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Takes away what killed preparations of `store` had begun to write: it names people. Only for who holds its lock.
-pub(super) fn sweep(store: &Path) -> Result<(), Failure> {
-    let Some(name) = store.file_name().map(|name| name.to_string_lossy().into_owned()) else { return Ok(()) };
-    let parent = store.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(()) };
-    for entry in entries {
-        let path = entry.map_err(|e| Failure::disk(parent, &e))?.path();
-        let begun =
-            path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&format!("{name}.partial-")));
-        if begun {
-            std::fs::remove_dir_all(&path).map_err(|e| Failure::disk(&path, &e))?;
-        }
-    }
+/// Takes away what killed preparations of `store` had begun to write. Only for who holds its lock.
+pub(super) fn sweep(context: &Context, store: &Path) -> Result<(), Failure> {
+    let left = mingcha_intake::sweep(store).map_err(|e| Failure::disk(store, &e))?;
+    super::left_alone(context, &left);
     Ok(())
 }
 
@@ -87,6 +78,8 @@ pub(super) fn prepared(
     options: &PrepareOptions,
     bars: &Bars,
 ) -> Result<Prepared, Failure> {
+    // While they are read, nobody destroys them.
+    let _reading = lock::reading(&options.data);
     let result = mingcha_intake::prepare(options, bars);
     bars.clear();
     context.interrupt.check()?;

@@ -4,8 +4,9 @@ use mingcha_ledger::report::{Asked, Subject, report};
 use mingcha_ledger::{Book, Profile};
 use mingcha_rules::diagnostic::Diagnostic;
 
-use super::{Context, export, ledger, run};
+use super::{Context, export, ledger};
 use crate::args::{FromRun, Report, ReportVerb};
+use crate::clock;
 use crate::exit::{Failure, Outcome};
 use crate::packs::Shelf;
 use crate::render::Table;
@@ -21,17 +22,16 @@ pub(super) fn run(context: &Context, args: &Report) -> Outcome {
     let path = context.config.needed("ledger.path", "--ledger", common.ledger.as_deref())?;
     let out = context.config.needed("paths.export", "--out", common.out.as_deref())?;
     let shelf = Shelf::open(context, &common.packs);
-    let now = common.at.clone().unwrap_or_else(run::now);
+    let book = Book::read(&path).map_err(ledger::refused)?;
     let asked = Asked {
         subject,
         profile: export::profile(context, &FromRun { run: None, profile: common.profile }),
         lang: context.screen.lang,
-        today: now.get(..10).unwrap_or(&now).to_owned(),
+        today: common.at.clone().unwrap_or_else(|| book.zone().day(&clock::now()).into()),
         limit: if common.limit == 0 { usize::MAX } else { common.limit },
         replace: common.replace,
     };
     let policy = ledger::policy(context, Some(&shelf));
-    let book = Book::read(&path).map_err(ledger::refused)?;
     let files = report(&book, &policy, &asked, &export::catalogue(&shelf), &out).map_err(refused)?;
     let screen = &context.screen;
     let mut table = Table::new([screen.say("文件", "file")]);

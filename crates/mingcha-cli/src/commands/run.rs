@@ -1,12 +1,11 @@
 //! `mingcha run`: the rules over a store (or over extracts, through a temporary store), into a run folder.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::NaiveDate;
 use mingcha_engine::{Carried, PartsFolder, RunEnd, RunOptions, Sink};
 use mingcha_intake::{Store, Tables};
 use mingcha_ledger::{Counts, InputFile, Manifest, RunFolder, RunRecord, RunWriter};
@@ -18,14 +17,14 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::since::{self, Earlier, Parameters};
-use super::{Context, ledger, prepare};
+use super::{Context, filter, ledger, prepare};
 use crate::args::{Format, Power, Run, Scope, SeverityArg};
-use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::lock::Lock;
+use crate::lock::{self, Lock};
 use crate::packs::Shelf;
 use crate::progress::Bars;
 use crate::render::{Table, count, many, yuan};
+use crate::{clock, config};
 
 pub(super) fn run(context: &Context, args: &Run) -> Outcome {
     let mut made = make(context, args)?;
@@ -84,7 +83,7 @@ pub(super) fn make(context: &Context, args: &Run) -> Result<Made, Failure> {
     let only = shelf.only(&scope.only)?.unwrap_or_default();
     let faults = shelf.faults_of(&only);
     let lock = Lock::take(&out)?;
-    mingcha_ledger::sweep(&out).map_err(unwritable)?;
+    super::left_alone(context, &mingcha_ledger::sweep(&out).map_err(unwritable)?);
     // A ledger that cannot be written must be known before the night, not after it.
     let desk = ledger::Desk::asked(context, &args.desk, &shelf)?;
     // Asked before the work, so that a place that cannot be used is known at once.
@@ -92,6 +91,7 @@ pub(super) fn make(context: &Context, args: &Run) -> Result<Made, Failure> {
     let parts = mingcha_ledger::parts_folder(&out);
     let bars = Bars::new(context, context.shows_progress(scope.shape.format));
     let source = Source::open(context, scope, &shelf, beside(&out), &bars)?;
+    let _reading = args.since.as_deref().and_then(lock::reading);
     let earlier =
         args.since.as_deref().map(RunFolder::open).transpose().map_err(|f| Failure::inputs(vec![f]))?;
     let earlier = earlier.map(Earlier::new);
@@ -110,7 +110,7 @@ pub(super) fn make(context: &Context, args: &Run) -> Result<Made, Failure> {
         .map_err(|failure| resumable(failure, &parts))?;
     writer.commit().map_err(unwritable)?;
     // From here on the run is complete; what cannot be taken away now is taken away by the next run.
-    let _ = fs::remove_dir_all(&parts);
+    let _ = mingcha_engine::stash::clear_all(&parts);
     let exit = ending(&end.outcomes, &manifest.counts, fail_on);
     Ok(Made { out, manifest, end, exit, faults, source, desk, _lock: lock })
 }
@@ -143,6 +143,8 @@ fn beside(out: &Path) -> PathBuf {
 /// A store, and the temporary folder it lies in where it was made for this run only.
 pub(super) struct Source {
     pub(super) store: Arc<Store>,
+    /// While it is read, nobody destroys it.
+    _reading: Option<File>,
     _temporary: Option<TempDir>,
 }
 
@@ -155,6 +157,9 @@ impl Source {
         near: PathBuf,
         bars: &Bars,
     ) -> Result<Self, Failure> {
+        if scope.data.is_none() {
+            filter::of_store(&scope.intake)?;
+        }
         let (store, temporary) = match (&scope.store, &scope.data) {
             (Some(store), _) => (store.clone(), None),
             (None, Some(data)) => {
@@ -172,9 +177,10 @@ impl Source {
             }
             (None, None) => (context.config.needed("paths.store", "--store", None)?, None),
         };
+        let reading = lock::reading(&store);
         let store = Store::open(&store).map_err(|fault| Failure::inputs(vec![fault]))?;
         same_contracts(&store, shelf)?;
-        Ok(Self { store: Arc::new(store), _temporary: temporary })
+        Ok(Self { store: Arc::new(store), _reading: reading, _temporary: temporary })
     }
 }
 
@@ -258,6 +264,7 @@ impl Job<'_> {
         let environment = BTreeMap::from([
             ("threads".to_owned(), options.threads.to_string()),
             ("memory".to_owned(), options.memory.map_or_else(String::new, |m| m.to_string())),
+            ("zone".to_owned(), context.zone.to_string()),
             (since::BUILD.to_owned(), mingcha_engine::BUILD.to_owned()),
             (since::STORE.to_owned(), store.digest().to_owned()),
         ]);
@@ -269,7 +276,7 @@ impl Job<'_> {
         let record = RunRecord {
             engine: engine(),
             as_of: self.as_of.to_string(),
-            started: now(),
+            started: clock::now().into(),
             parameters,
             inputs: inputs(store),
             environment,
@@ -292,7 +299,7 @@ impl Job<'_> {
         if let Some((done, of)) = end.resumed {
             writer.note(BTreeMap::from([("resumed".to_owned(), format!("{done} of {of} parts"))]));
         }
-        let manifest = writer.finish(&end.outcomes, &now()).map_err(unwritable)?;
+        let manifest = writer.finish(&end.outcomes, clock::now().as_stored()).map_err(unwritable)?;
         Ok((end, manifest))
     }
 
@@ -377,15 +384,6 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The only use of the clock: when a run began and ended, for its manifest, and when somebody wrote into the ledger.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the rim: what a manifest says of the run itself, and no rule sees"
-)]
-pub(super) fn now() -> String {
-    DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 /// The exit code of a run that was written.
 pub(super) fn ending(
     outcomes: &[mingcha_rules::Outcome],
@@ -432,7 +430,7 @@ fn show(context: &Context, shown: &Shown<'_>) {
     let (counts, out) = (&shown.manifest.counts, shown.out.display());
     if shown.format == Format::Json {
         let mut value = json!({"run_id": shown.manifest.run_id, "as_of": shown.manifest.as_of, "out": out.to_string(), "exit_code": shown.exit.code(),
-            "counts": counts, "rules": shown.outcomes, "night": shown.night.map(|n| &n.night)});
+            "counts": counts, "amount_note": mingcha_ledger::once_per_rule(), "rules": shown.outcomes, "night": shown.night.map(|n| &n.night)});
         if let Some((parts, of)) = shown.resumed {
             value["resumed"] = json!({"parts": parts, "of": of});
         }
@@ -468,17 +466,14 @@ pub(crate) fn resumed(lang: Lang, parts: usize, of: usize) -> String {
 }
 
 fn totals(lang: Lang, findings: u64, fen: i64) -> String {
+    let note = mingcha_ledger::once_per_rule();
     match lang {
-        Lang::Zh => format!(
-            "共 {} 条线索，各规则金额合计 {} 元（同一笔钱可能计入多条规则）",
-            count(findings),
-            yuan(fen)
-        ),
-        Lang::En => format!(
-            "{}, {} yuan over all rules (one payment may count for several)",
-            many(findings, "finding"),
-            yuan(fen)
-        ),
+        Lang::Zh => {
+            format!("共 {} 条线索，各规则金额合计 {} 元。{}", count(findings), yuan(fen), note.zh)
+        }
+        Lang::En => {
+            format!("{}, {} yuan over all rules. {}", many(findings, "finding"), yuan(fen), note.en)
+        }
     }
 }
 

@@ -107,6 +107,10 @@ const CASES: &[(&str, &str)] = &[
         "PersonWindowExec",
     ),
     (
+        "SELECT a.src, first_value(a.k) OVER (PARTITION BY a.pid ORDER BY a.n, a.src ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING) AS w FROM a",
+        "PersonWindowExec",
+    ),
+    (
         "SELECT a.src, sum(a.amount) OVER (PARTITION BY a.pid, a.k) AS w, count(a.d) OVER (PARTITION BY a.pid, a.k) AS v, max(a.k) OVER (PARTITION BY a.pid) AS u FROM a",
         "PersonWindowExec",
     ),
@@ -116,6 +120,23 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "SELECT q.src, q.w FROM (SELECT a.src, a.pid, row_number() OVER (PARTITION BY a.pid ORDER BY a.n DESC, a.src) AS w FROM a) q WHERE q.w = 1",
+        "PersonWindowExec",
+    ),
+    // The window no longer brings its rows in order: whoever asks for the first of them must compare.
+    (
+        "SELECT q.pid, first_value(q.f ORDER BY q.d ASC, q.src ASC) AS v, max(q.r) AS r FROM (SELECT a.pid, a.src, a.d, a.n > 20 AS f, row_number() OVER (PARTITION BY a.pid ORDER BY a.d, a.src) AS r FROM a) q GROUP BY q.pid",
+        "PersonWindowExec",
+    ),
+    (
+        "SELECT q.pid, first_value(q.f ORDER BY q.d DESC, q.src DESC) AS v, max(q.r) AS r FROM (SELECT a.pid, a.src, a.d, a.n > 20 AS f, row_number() OVER (PARTITION BY a.pid ORDER BY a.d, a.src) AS r FROM a) q GROUP BY q.pid",
+        "PersonWindowExec",
+    ),
+    (
+        "SELECT q.pid, last_value(q.f ORDER BY q.d ASC, q.src ASC) AS v, max(q.r) AS r FROM (SELECT a.pid, a.src, a.d, a.n > 20 AS f, row_number() OVER (PARTITION BY a.pid ORDER BY a.d, a.src) AS r FROM a) q GROUP BY q.pid",
+        "PersonWindowExec",
+    ),
+    (
+        "SELECT q.pid, last_value(q.f ORDER BY q.d DESC, q.src DESC) AS v, max(q.r) AS r FROM (SELECT a.pid, a.src, a.d, a.n > 20 AS f, row_number() OVER (PARTITION BY a.pid ORDER BY a.d, a.src) AS r FROM a) q GROUP BY q.pid",
         "PersonWindowExec",
     ),
     // groups
@@ -137,6 +158,12 @@ const CASES: &[(&str, &str)] = &[
 
 /// What the operators must leave to DataFusion.
 const LEFT_ALONE: &[&str] = &[
+    // The frame of some rows is empty: it ends before the row.
+    "SELECT a.src, first_value(a.n) OVER (PARTITION BY a.pid ORDER BY a.d, a.src ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS w FROM a",
+    "SELECT a.src, first_value(a.n) OVER (PARTITION BY a.pid ORDER BY a.src RANGE BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS w FROM a",
+    "SELECT a.src, first_value(a.n) OVER (PARTITION BY a.pid ORDER BY a.d, a.src ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS w FROM a",
+    "SELECT a.src, last_value(a.k) OVER (PARTITION BY a.pid ORDER BY a.d, a.src ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS w FROM a",
+    "SELECT a.src, last_value(a.k) OVER (PARTITION BY a.pid ORDER BY a.d, a.src) AS w FROM a",
     "SELECT a.src, sum(a.n) OVER (PARTITION BY a.pid ORDER BY a.d, a.src) AS w FROM a",
     "SELECT a.src, sum(a.n) OVER (PARTITION BY a.pid ORDER BY a.d, a.src ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS w FROM a",
     "SELECT a.src, count(*) FILTER (WHERE a.n > 5) OVER (PARTITION BY a.pid) AS w FROM a",

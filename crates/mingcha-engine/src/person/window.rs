@@ -93,9 +93,7 @@ fn function(expr: &Arc<dyn WindowExpr>) -> Option<Function> {
                 let forward = (function.fun().name() == "lead") != says(expr, "is_reversed: true");
                 Some(Function::Shift(if forward { 1 } else { -1 }))
             }
-            "first_value"
-                if function.args().len() == 1 && expr.get_window_frame().start_bound.is_unbounded() =>
-            {
+            "first_value" if function.args().len() == 1 && first_is_in(expr.get_window_frame()) => {
                 Some(Function::First)
             }
             _ => None,
@@ -122,6 +120,13 @@ fn aggregate(expr: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
 /// change what is computed, and cannot be asked for in another way.
 fn says(expr: &Arc<dyn WindowExpr>, property: &str) -> bool {
     format!("{expr:?}").contains(property)
+}
+
+/// Whether the first row of its partition is in the frame of every row: the frame begins there, and does not end
+/// before the row itself, where it would be empty for some rows.
+fn first_is_in(frame: &WindowFrame) -> bool {
+    let reaches = matches!(frame.end_bound, WindowFrameBound::CurrentRow | WindowFrameBound::Following(_));
+    frame.start_bound.is_unbounded() && reaches
 }
 
 /// Whether every row sees its whole partition.

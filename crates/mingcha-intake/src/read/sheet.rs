@@ -5,16 +5,19 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use calamine::{Data, DataRef, DataType, HeaderRow, Reader, SheetType, SheetVisible, Xls, Xlsx};
+use calamine::{Dimensions, Reader, SheetType, SheetVisible, Xls, Xlsx};
 use mingcha_rules::{Contract, Diagnostic};
 
+use super::cells::{self, EachRow, Row};
+use super::formulas::{self, Formulas};
+use super::merges::{self, Merges};
 use super::{BATCH_ROWS, How, Opened, Sink, Unit, fingerprint};
 use crate::batch::{Cell, Column, RawBatch, Value, Values};
 use crate::discover::{Dates, Found};
 use crate::fault;
 use crate::headings::{LAST_HEADING_ROW, Matched, matched};
 
-const WANTED: (&str, &str) = ("Excel 工作簿", "a workbook");
+pub(super) const WANTED: (&str, &str) = ("Excel 工作簿", "a workbook");
 const ZIP: &[u8] = b"PK\x03\x04";
 const COMPOUND: &[u8] = &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
 
@@ -29,13 +32,13 @@ pub(crate) struct SheetFacts {
     header_row: u32,
     /// Whether serial numbers count from 1904.
     epoch_1904: bool,
+    /// Cells merged over rows of data.
+    merges: Merges,
 }
 
-/// What to do with one row: its number from 0 and its cells. `false`: enough.
-type EachRow<'a> = dyn FnMut(u32, Vec<Cell>) -> Result<bool, Diagnostic> + 'a;
-
 enum Book {
-    New(Box<Xlsx<BufReader<File>>>),
+    /// The new kind; whether it asks to be computed when it is opened.
+    New(Box<Xlsx<BufReader<File>>>, bool),
     Old(Box<Xls<BufReader<File>>>),
 }
 
@@ -46,25 +49,25 @@ pub(super) fn open(found: &Found, contract: &Contract) -> Result<Opened, Vec<Dia
     let names = book.sheets();
     let hidden = book.hidden();
     let sheet = chosen(found, &names, &hidden).map_err(|d| vec![d])?;
-    let facts = SheetFacts {
+    let mut facts = SheetFacts {
         old: matches!(book, Book::Old(_)),
         sheet,
         header_row: found.mapping.header_row.unwrap_or(1).saturating_sub(1),
         epoch_1904: book.epoch_1904(),
+        merges: Merges::default(),
     };
-    let mut headings: Option<Vec<String>> = None;
-    book.rows(found, &facts.sheet, &mut |row, cells| {
-        if row == facts.header_row {
-            headings = Some(cells.iter().map(|c| heading(c, facts.epoch_1904)).collect());
-        }
-        Ok(row < facts.header_row)
-    })
-    .map_err(|d| vec![d])?;
+    let merged = book.merged(found, &facts.sheet).map_err(|d| vec![d])?;
+    let headings = book.headings(found, &facts, &merged).map_err(|d| vec![d])?;
     let all = || names.iter().chain(&hidden);
     let matched = headings
         .ok_or_else(|| vec![no_headings(&found.name)])
         .and_then(|headings| matched(contract, &headings, &found.name))
-        .map_err(|faults| book.elsewhere(found, contract, &facts, all()).map_or(faults, |d| vec![d]))?;
+        .map_err(|faults| {
+            merges::in_headings(&merged, found, &facts.sheet, facts.header_row)
+                .or_else(|| book.elsewhere(found, contract, &facts, all()))
+                .map_or(faults, |d| vec![d])
+        })?;
+    facts.merges = Merges::plan(&merged, contract, &matched, facts.header_row);
     let mut notes = Vec::new();
     if found.mapping.sheet.is_none() {
         let twins: Vec<(String, u64)> = all()
@@ -92,26 +95,32 @@ pub(super) fn open(found: &Found, contract: &Contract) -> Result<Opened, Vec<Dia
     })
 }
 
-/// Reads all rows of the sheet.
+/// Reads all rows of the sheet; what should be known about its cells.
 pub(super) fn read(
     found: &Found,
     matched: &Matched,
     facts: &SheetFacts,
     sink: &mut Sink<'_>,
-) -> Result<(), Diagnostic> {
+) -> Result<Vec<Diagnostic>, Diagnostic> {
     let mut book = Book::open(found)?;
     let mut batch = Batch::new(matched, facts);
-    book.rows(found, &facts.sheet, &mut |row, cells| {
-        if row > facts.header_row {
+    let (mut merges, mut formulas) = (facts.merges.clone(), Formulas::default());
+    book.rows(found, &facts.sheet, &mut |number, mut row| {
+        if number > facts.header_row {
             // Rows without any cell are not in the file at all; they keep their number.
-            while batch.next < row - facts.header_row {
-                batch.push(&[], sink)?;
+            while batch.next < number - facts.header_row {
+                batch.push(&Row::default(), sink)?;
             }
-            batch.push(&cells, sink)?;
+            formulas.see(number, &row, matched);
+            merges.fill(number, &mut row);
+            batch.push(&row, sink)?;
         }
         Ok(true)
     })?;
-    batch.flush(sink)
+    batch.flush(sink)?;
+    let stale = formulas.said(found, &facts.sheet)?;
+    let filled = merges.said(found, &facts.sheet)?;
+    Ok(stale.into_iter().chain(filled).collect())
 }
 
 struct Batch<'a> {
@@ -130,13 +139,13 @@ impl<'a> Batch<'a> {
         Self { matched, facts, columns, blank: Vec::new(), rows: 0, next: 1 }
     }
 
-    fn push(&mut self, cells: &[Cell], sink: &mut Sink<'_>) -> Result<(), Diagnostic> {
-        if cells.iter().all(is_blank) {
+    fn push(&mut self, row: &Row, sink: &mut Sink<'_>) -> Result<(), Diagnostic> {
+        if row.is_blank() {
             self.blank.push(self.rows);
         }
         for (out, column) in self.columns.iter_mut().zip(&self.matched.columns) {
             if let Some(column) = column {
-                out.push(cells.get(*column).cloned().unwrap_or_default());
+                out.push(u32::try_from(*column).map_or(Cell::Empty, |column| row.at(column).clone()));
             }
         }
         self.rows += 1;
@@ -170,14 +179,6 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn is_blank(cell: &Cell) -> bool {
-    match cell {
-        Cell::Empty => true,
-        Cell::Text(text) => text.trim().is_empty(),
-        _ => false,
-    }
-}
-
 fn heading(cell: &Cell, epoch_1904: bool) -> String {
     match Values::Cells(std::slice::from_ref(cell), epoch_1904).at(0) {
         Value::Text(text) => text.to_owned(),
@@ -194,7 +195,9 @@ impl Book {
         file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
         if head.starts_with(ZIP) {
             let book = Xlsx::new(BufReader::new(file)).map_err(|e| failed(&e))?;
-            return Ok(Self::New(Box::new(book)));
+            let again = File::open(&found.path).map_err(|e| failed(&e))?;
+            let on_opening = formulas::computed_on_opening(again).map_err(|e| failed(&e))?;
+            return Ok(Self::New(Box::new(book), on_opening));
         }
         if head.starts_with(COMPOUND) {
             if is_encrypted(&mut file).map_err(|e| failed(&e))? {
@@ -211,7 +214,7 @@ impl Book {
 
     fn sheets(&self) -> Vec<String> {
         let all = match self {
-            Self::New(book) => book.sheets_metadata(),
+            Self::New(book, _) => book.sheets_metadata(),
             Self::Old(book) => book.sheets_metadata(),
         };
         all.iter()
@@ -222,7 +225,7 @@ impl Book {
 
     fn hidden(&self) -> Vec<String> {
         let all = match self {
-            Self::New(book) => book.sheets_metadata(),
+            Self::New(book, _) => book.sheets_metadata(),
             Self::Old(book) => book.sheets_metadata(),
         };
         all.iter()
@@ -231,13 +234,41 @@ impl Book {
             .collect()
     }
 
+    /// The headings, those included that are merged with cells above them.
+    fn headings(
+        &mut self,
+        found: &Found,
+        facts: &SheetFacts,
+        merged: &[Dimensions],
+    ) -> Result<Option<Vec<String>>, Diagnostic> {
+        let last = facts.header_row;
+        let mut above: Vec<(u32, Cell)> = Vec::new();
+        let mut headings = None;
+        self.rows(found, &facts.sheet, &mut |number, mut row| {
+            if number < last {
+                let down =
+                    merged.iter().filter(|d| d.start.0 == number && d.end.0 == last && d.start.1 == d.end.1);
+                above.extend(down.map(|d| (d.start.1, row.at(d.start.1).clone())));
+            } else if number == last {
+                for (column, cell) in above.drain(..) {
+                    row.set(column, cell);
+                }
+                let cells = row.dense();
+                formulas::none_in_headings(found, &facts.sheet, number, &cells)?;
+                headings = Some(cells.iter().map(|c| heading(c, facts.epoch_1904)).collect());
+            }
+            Ok(number < last)
+        })?;
+        Ok(headings)
+    }
+
     /// The row, from 1, of a sheet's first ten that has all required headings.
     fn heading_row(&mut self, found: &Found, contract: &Contract, sheet: &str) -> Option<u64> {
         let epoch_1904 = self.epoch_1904();
         let mut place = None;
         let looked = self.rows(found, sheet, &mut |row, cells| {
             let row = u64::from(row) + 1;
-            let headings: Vec<String> = cells.iter().map(|c| heading(c, epoch_1904)).collect();
+            let headings: Vec<String> = cells.dense().iter().map(|c| heading(c, epoch_1904)).collect();
             if row <= LAST_HEADING_ROW && matched(contract, &headings, &found.name).is_ok() {
                 place = Some(row);
             }
@@ -275,51 +306,26 @@ impl Book {
 
     fn epoch_1904(&self) -> bool {
         match self {
-            Self::New(book) => book.has_1904_epoch(),
+            Self::New(book, _) => book.has_1904_epoch(),
             Self::Old(book) => book.has_1904_epoch(),
         }
     }
 
     /// Hands out the rows that have cells.
     fn rows(&mut self, found: &Found, sheet: &str, each: &mut EachRow<'_>) -> Result<(), Diagnostic> {
+        match self {
+            Self::New(book, on_opening) => cells::of_new(book, found, sheet, *on_opening, each),
+            Self::Old(book) => cells::of_old(book, found, sheet, each),
+        }
+    }
+
+    /// The merged cells of a sheet.
+    fn merged(&mut self, found: &Found, sheet: &str) -> Result<Vec<Dimensions>, Diagnostic> {
         let failed = |e: &dyn std::fmt::Display| fault::cannot_read(&found.name, WANTED, e);
         match self {
-            Self::New(book) => {
-                let mut reader = book.worksheet_cells_reader(sheet).map_err(|e| failed(&e))?;
-                let mut current: Option<(u32, Vec<Cell>)> = None;
-                while let Some(cell) = reader.next_cell().map_err(|e| failed(&e))? {
-                    let (row, column) = cell.get_position();
-                    if current.as_ref().is_some_and(|c| c.0 != row)
-                        && let Some((row, cells)) = current.take()
-                        && !each(row, cells)?
-                    {
-                        return Ok(());
-                    }
-                    let cells = &mut current.get_or_insert_with(|| (row, Vec::new())).1;
-                    let column = column as usize;
-                    if cells.len() <= column {
-                        cells.resize(column + 1, Cell::Empty);
-                    }
-                    cells[column] = cell_of(cell.get_value());
-                }
-                if let Some((row, cells)) = current {
-                    each(row, cells)?;
-                }
-            }
-            Self::Old(book) => {
-                book.with_header_row(HeaderRow::Row(0));
-                let range = book.worksheet_range(sheet).map_err(|e| failed(&e))?;
-                let (top, left) = range.start().unwrap_or((0, 0));
-                for (row, cells) in range.rows().enumerate() {
-                    let mut all = vec![Cell::Empty; left as usize];
-                    all.extend(cells.iter().map(old_cell));
-                    if !each(top + row as u32, all)? {
-                        return Ok(());
-                    }
-                }
-            }
+            Self::New(book, _) => book.merge_cells_by_sheet_name(sheet).map_err(|e| failed(&e)),
+            Self::Old(book) => book.merge_cells_by_sheet_name(sheet).map_err(|e| failed(&e)),
         }
-        Ok(())
     }
 
     /// Of these sheets, those that hold anything.
@@ -328,7 +334,7 @@ impl Book {
         for name in names {
             let mut any = false;
             let looked = self.rows(found, name, &mut |_, cells| {
-                any |= cells.iter().any(|c| !is_blank(c));
+                any |= !cells.is_blank();
                 Ok(!any)
             });
             if any || looked.is_err() {
@@ -336,39 +342,6 @@ impl Book {
             }
         }
         out
-    }
-}
-
-fn cell_of(value: &DataRef<'_>) -> Cell {
-    match value {
-        DataRef::Int(n) => Cell::Number(*n as f64),
-        DataRef::Float(n) => Cell::Number(*n),
-        DataRef::String(text) => Cell::Text(text.clone()),
-        DataRef::SharedString(text) => Cell::Text((*text).to_owned()),
-        DataRef::Bool(b) => Cell::Bool(*b),
-        DataRef::DateTime(moment) if moment.is_datetime() => {
-            value.as_datetime().map_or_else(|| Cell::Number(moment.as_f64()), Cell::Moment)
-        }
-        DataRef::DateTime(moment) => Cell::Number(moment.as_f64()),
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Cell::Text(text.clone()),
-        DataRef::Error(_) => Cell::Error,
-        DataRef::Empty => Cell::Empty,
-    }
-}
-
-fn old_cell(value: &Data) -> Cell {
-    match value {
-        Data::Int(n) => Cell::Number(*n as f64),
-        Data::Float(n) => Cell::Number(*n),
-        Data::String(text) => Cell::Text(text.clone()),
-        Data::Bool(b) => Cell::Bool(*b),
-        Data::DateTime(moment) if moment.is_datetime() => {
-            value.as_datetime().map_or_else(|| Cell::Number(moment.as_f64()), Cell::Moment)
-        }
-        Data::DateTime(moment) => Cell::Number(moment.as_f64()),
-        Data::DateTimeIso(text) | Data::DurationIso(text) => Cell::Text(text.clone()),
-        Data::Error(_) => Cell::Error,
-        Data::Empty => Cell::Empty,
     }
 }
 

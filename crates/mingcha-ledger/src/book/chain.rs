@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::broken;
 use crate::record::Fields;
+use crate::time::{Day, Instant, Zone};
 use mingcha_rules::Diagnostic;
 use std::path::Path;
 
@@ -60,15 +61,17 @@ impl Register {
 pub struct By<'a> {
     /// The name given by `--as` or the configuration: Mingcha has no login of its own.
     pub who: &'a str,
-    /// RFC 3339; read from the clock at the rim, or given.
-    pub at: &'a str,
+    /// Read from the clock at the rim, or given.
+    pub at: &'a Instant,
+    /// Where the office is. A ledger belongs to one zone: who comes from another is refused.
+    pub zone: Zone,
 }
 
 impl By<'_> {
-    /// The day of `at`.
+    /// The day of `at` in the office.
     #[must_use]
-    pub fn day(&self) -> &str {
-        self.at.get(..10).unwrap_or(self.at)
+    pub fn day(&self) -> Day {
+        self.zone.day(self.at)
     }
 }
 
@@ -159,6 +162,11 @@ impl<'c> Pen<'c> {
         Ok(Self { conn, path, by, seq, head })
     }
 
+    /// Hash of the last event.
+    pub(super) fn head(&self) -> Hash {
+        self.head
+    }
+
     /// Appends `entry`. An entry that changes nothing and says nothing is not written.
     pub(super) fn write(&mut self, entry: &Entry<'_>) -> Result<i64, Diagnostic> {
         let (before, after) = differences(entry.old, entry.new);
@@ -173,7 +181,7 @@ impl<'c> Pen<'c> {
         getrandom::fill(&mut salt).map_err(|e| broken(self.path, e))?;
         let mut event = Stored {
             seq: self.seq + 1,
-            at: self.by.at.to_owned(),
+            at: self.by.at.as_stored().to_owned(),
             actor: self.by.who.to_owned(),
             what: entry.what.to_owned(),
             register: entry.register.as_str().to_owned(),

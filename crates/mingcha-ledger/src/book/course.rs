@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lead::{Clearance, Lead, Stage};
 use super::schema::broken;
 use super::{Book, night};
+use crate::time::{Day, Instant};
 
 /// Up to when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Deed {
     Withdrawn,
     /// It had gone, and is found again on evidence on which a person has judged.
     Returned,
+    /// A night learned of somebody more who handled what it stands on; nothing else weighed differently.
+    Handled,
     /// A night made it a lead again.
     Reopened {
         /// Whether on new evidence, after a person had judged: then its life begins anew.
@@ -75,6 +78,7 @@ impl Deed {
                 | Self::Resolved
                 | Self::Withdrawn
                 | Self::Returned
+                | Self::Handled
                 | Self::Reopened { .. }
         )
     }
@@ -142,7 +146,7 @@ impl Book {
             loop {
                 if next.is_none() && !over {
                     next = match events.next().map_err(failed)? {
-                        Some(row) => Some(read(row).map_err(failed)?),
+                        Some(row) => Some(self.read_event(row)?),
                         None => None,
                     };
                     over = next.is_none();
@@ -211,25 +215,24 @@ impl Book {
             .conn
             .query_row(sql, params![night], |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(|e| broken(&self.path, e))?;
-        Ok((seq, day_of(&at)))
+        Ok((seq, self.day_of(&at)?.into()))
     }
-}
 
-fn day_of(at: &str) -> String {
-    at.get(..10).unwrap_or(at).to_owned()
-}
+    /// The day of an event in the office.
+    fn day_of(&self, at: &str) -> Result<Day, Diagnostic> {
+        let at: Instant = at.parse().map_err(|_| broken(&self.path, "the time of an event is damaged"))?;
+        Ok(self.zone.day(&at))
+    }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, Read)> {
-    let at: String = row.get(2)?;
-    let body: Option<String> = row.get(5)?;
-    let read = Read {
-        seq: row.get(1)?,
-        day: day_of(&at),
-        what: row.get(3)?,
-        night: row.get(4)?,
-        body: body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or(Value::Null),
-    };
-    Ok((row.get(0)?, read))
+    fn read_event(&self, row: &rusqlite::Row<'_>) -> Result<(String, Read), Diagnostic> {
+        let read = || -> rusqlite::Result<_> {
+            let body: Option<String> = row.get(5)?;
+            let body = body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or(Value::Null);
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?, row.get(4)?, body))
+        };
+        let (key, seq, at, what, night, body) = read().map_err(|e| broken(&self.path, e))?;
+        Ok((key, Read { seq, day: self.day_of(&at)?.into(), what, night, body }))
+    }
 }
 
 /// The lead that `body` is now and to which `events` led, as it stood at `until`; none where it was not there yet.
@@ -326,6 +329,7 @@ fn deed(what: &str, before: &Value, after: &Value, why: &Value) -> Deed {
         "resolved" => Deed::Resolved,
         "withdrawn" => Deed::Withdrawn,
         "returned" => Deed::Returned,
+        "handled" => Deed::Handled,
         "reopened" => {
             Deed::Reopened { anew: after["stage"] == Stage::New.as_str() && !before["stage"].is_null() }
         }

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::chain::{self, Entry, Register};
 use super::keys::Keys;
 use super::schema::broken;
-use super::{Action, Book, By, Handout, Lead, Policy, entries};
+use super::{Action, Book, By, Handout, Lead, Policy, entries, given};
+use crate::time::Instant;
 
 /// Persons without a lead that ride along on a visit list, so that what the rules miss can be estimated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +36,8 @@ pub struct Returned {
     pub file: String,
     /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
-    /// When it was taken in, RFC 3339.
-    pub at: String,
+    /// When it was taken in.
+    pub at: Instant,
     /// What it said of each lead, by finding id, and of each person, by `person:` and the name on the visit sheet.
     pub rows: BTreeMap<String, Said>,
     /// What it said of the control sample.
@@ -78,8 +79,8 @@ pub struct Answer {
 pub struct Control {
     /// Number of the export.
     pub handout: String,
-    /// When it left, RFC 3339.
-    pub at: String,
+    /// When it left.
+    pub at: Instant,
     /// The name on the visit sheet: the same person has the same name in every export of this ledger.
     pub person: String,
     /// Where they live, as an area code.
@@ -108,15 +109,19 @@ pub(crate) fn settles(state: &str) -> bool {
 /// The register's condition for the lists themselves.
 pub(super) const LISTS: &str = "instr(key, '/') = 0";
 
-/// By recipient and lead, the lists by which somebody holds it: but for what a later list took back.
+/// By recipient and lead, the lists by which somebody holds it: but for what a later list took back. A recipient is called
+/// as on the first list.
 pub(crate) fn holdings(handouts: &[Handout]) -> BTreeMap<(String, String), Vec<String>> {
     let mut held: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
     for handout in handouts {
+        let name =
+            names.entry(given::person(&handout.recipient)).or_insert_with(|| handout.recipient.clone());
         for lead in &handout.cancels {
-            held.remove(&(handout.recipient.clone(), lead.clone()));
+            held.remove(&(name.clone(), lead.clone()));
         }
         for lead in &handout.leads {
-            held.entry((handout.recipient.clone(), lead.clone())).or_default().push(handout.id.clone());
+            held.entry((name.clone(), lead.clone())).or_default().push(handout.id.clone());
         }
     }
     held
@@ -187,7 +192,7 @@ impl Book {
                 (nth, returned)
             })
             .collect();
-        all.sort_by(|(n, a), (m, b)| (&a.at, &a.handout, n).cmp(&(&b.at, &b.handout, m)));
+        all.sort_by_key(|(nth, file)| (self.zone.moment(&file.at), file.handout.clone(), *nth));
         Ok(all.into_iter().map(|(_, returned)| returned).collect())
     }
 
@@ -267,20 +272,15 @@ impl Book {
     ) -> Result<(), Diagnostic> {
         let nth = self.returned()?.iter().filter(|known| known.handout == file.handout).count() + 1;
         let mut leads = self.leads_of(&steps.iter().map(|(id, _)| id.clone()).collect())?;
-        self.write(by, |_, _, pen| {
+        let (keys, mut receipts) = (self.keys()?, self.receipts()?);
+        self.write(by, |conn, path, pen| {
             for (id, actions) in steps {
+                let called = keys.called(id);
                 for action in actions {
                     let Some(was) = leads.get(id) else { continue };
-                    let now = action.take(was, &by, policy)?;
-                    pen.write(&Entry {
-                        what: action.what(),
-                        register: Register::Leads,
-                        key: id,
-                        run: "",
-                        old: Some(&chain::body(was)),
-                        new: Some(&chain::body(&now)),
-                        why: from_list(action.why(), &file.handout),
-                    })?;
+                    let now = action.take(was, &called, &by, policy)?;
+                    receipts.admit(conn, path, was, &called, action)?;
+                    pen.step(action, was, &now, from_list(action.why(), &file.handout))?;
                     leads.insert(id.clone(), now);
                 }
             }

@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use siphasher::sip::SipHasher24;
 
+use crate::names::alias;
 use crate::record::hex;
 
 /// The ledger's secret, for those inside this crate who make names and seals with it.
@@ -26,7 +27,7 @@ impl Keys {
 
     /// What a masked list calls a lead.
     pub(crate) fn alias(&self, finding_id: &str) -> String {
-        super::alias(&self.secret, finding_id)
+        alias(&self.secret, finding_id)
     }
 
     /// What a visit sheet calls a person, whether there is a lead about them or not.

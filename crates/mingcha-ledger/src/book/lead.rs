@@ -6,11 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mingcha_rules::handler::names_handler;
 use mingcha_rules::rule::{Severity, SubjectType};
 use mingcha_rules::{EvidenceRow, Finding, Text};
 use serde::{Deserialize, Serialize};
 
+use super::chain::By;
+use super::handled::{handlers, names_handlers_only};
 use crate::record::Fields;
+use crate::time::Instant;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident $word:literal $zh:literal $en:literal),+ $(,)? }) => {
@@ -181,7 +185,7 @@ pub struct Lead {
     pub evidence: Evidence,
     /// Digest over the rows against it.
     pub counter_evidence: String,
-    /// Who handled the payment, as the evidence itself says.
+    /// Who handled the payment, as the evidence of any night said.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handlers: BTreeSet<String>,
     /// What the data say.
@@ -199,8 +203,8 @@ pub struct Lead {
     pub opened: String,
     /// What people did.
     pub stage: Stage,
-    /// Since when, RFC 3339.
-    pub stage_since: String,
+    /// Since when.
+    pub stage_since: Instant,
     /// Who is to check it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignee: Option<String>,
@@ -237,8 +241,7 @@ fn is_zero(n: &i64) -> bool {
 
 impl Lead {
     /// A lead that nobody has seen before.
-    pub(super) fn found(finding: &Finding, rule_hash: &str, night: &str, at: &str) -> Self {
-        let day = at.get(..10).unwrap_or(at).to_owned();
+    pub(super) fn found(finding: &Finding, rule_hash: &str, night: &str, by: By<'_>) -> Self {
         let mut lead = Self {
             finding_id: finding.finding_id.clone(),
             rule_id: finding.rule_id.clone(),
@@ -263,9 +266,9 @@ impl Lead {
             mark: Mark::New,
             marked_in: night.to_owned(),
             first_run: night.to_owned(),
-            opened: day,
+            opened: by.day().into(),
             stage: Stage::New,
-            stage_since: at.to_owned(),
+            stage_since: by.at.clone(),
             assignee: None,
             check: None,
             verification: None,
@@ -295,7 +298,9 @@ impl Lead {
         self.message.clone_from(&finding.message);
         self.evidence = evidence(&finding.evidence);
         self.counter_evidence = counter(&finding.counter_evidence);
-        self.handlers = handlers(&finding.evidence);
+        // Who once was named had a hand in it, also where tonight's rows do not show it: whoever can write in the source
+        // cannot write themselves off.
+        self.handlers.extend(handlers(finding));
     }
 
     /// Whether people still have to do something about it (a waiver aside).
@@ -400,11 +405,12 @@ fn digests(rows: &str) -> impl Iterator<Item = &str> {
     rows.split(' ').filter(|row| !row.is_empty())
 }
 
-/// Equal rows are told apart by counting them: a third equal payment is new evidence.
+/// Equal rows are told apart by counting them: a third equal payment is new evidence. A row that says nothing but who
+/// handled it is none.
 pub(super) fn evidence(rows: &[EvidenceRow]) -> Evidence {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     let mut sets: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| !names_handlers_only(row)) {
         let digest = content(row);
         let nth = seen.entry(digest.clone()).or_default();
         *nth += 1;
@@ -430,17 +436,9 @@ const DIGITS: usize = 12;
 fn content(row: &EvidenceRow) -> String {
     let mut fields = Fields::new("mingcha evidence 1");
     fields.add(&row.dataset);
-    for (column, value) in row.columns.iter().filter(|(column, _)| !HANDLERS.contains(&column.as_str())) {
+    for (column, value) in row.columns.iter().filter(|(column, _)| !names_handler(column)) {
         fields.add(column);
         fields.add(value);
     }
     fields.finish().chars().take(DIGITS).collect()
-}
-
-/// Columns that name who handled a payment.
-const HANDLERS: [&str; 4] = ["operator", "handler", "approver", "paid_by"];
-
-fn handlers(rows: &[EvidenceRow]) -> BTreeSet<String> {
-    let named = rows.iter().flat_map(|row| HANDLERS.iter().filter_map(|column| row.columns.get(*column)));
-    named.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }

@@ -1,10 +1,10 @@
 //! The life of a lead: which step may follow which, what each step needs, who must not take it. One table; knows
-//! no storage. A machine moves a lead to "new" and nowhere else.
+//! no storage but the pen. A machine moves a lead to "new" and nowhere else.
 
 use mingcha_rules::Diagnostic;
 use serde_json::{Value, json};
 
-use super::chain::By;
+use super::chain::{self, By, Entry, Pen, Register};
 use super::lead::{Check, Clearance, Lead, Presence, Stage};
 use super::policy::{self, Conflict, Policy};
 
@@ -53,6 +53,8 @@ pub enum Action {
         amount_fen: i64,
         /// Number of the receipt.
         document: String,
+        /// Why more comes back than was at risk, where it does.
+        more_than_owed: Option<String>,
     },
     /// Done.
     Close {
@@ -107,8 +109,8 @@ impl Action {
             (Self::Assign { .. }, New | Assigned | Checked) => Assigned,
             (Self::Check { .. }, Assigned | Checked) => Checked,
             (Self::Confirm { .. }, Checked) => Confirmed,
-            // Also what was confirmed or handed on may turn out to be wrong.
-            (Self::Clear { .. }, Assigned | Checked | Confirmed | Transferred) => Cleared,
+            // Nobody clears what nobody looked at. Also what was confirmed or handed on may turn out to be wrong.
+            (Self::Clear { .. }, Checked | Confirmed | Transferred) => Cleared,
             (Self::Transfer { .. }, Confirmed | Recovered) => Transferred,
             (Self::Recover { .. }, Confirmed | Transferred | Recovered) => Recovered,
             (Self::Close { .. }, Cleared | Confirmed | Transferred | Recovered) => Closed,
@@ -120,30 +122,28 @@ impl Action {
         Some(to)
     }
 
-    /// `lead` after the step; refused with what is missing or who must not.
-    pub(crate) fn take(&self, lead: &Lead, by: &By<'_>, policy: &Policy) -> Result<Lead, Diagnostic> {
+    /// `lead` after the step; refused with what is missing or who must not. `called`: what a fault may call the lead.
+    pub(crate) fn take(
+        &self,
+        lead: &Lead,
+        called: &str,
+        by: &By<'_>,
+        policy: &Policy,
+    ) -> Result<Lead, Diagnostic> {
         let Some(stage) = self.leads_to(lead.stage, lead.presence) else {
-            return Err(not_here(self, lead));
+            return Err(not_here(self, lead, called));
         };
         self.whole(by)?;
+        self.barred(lead, called, by, policy)?;
         let mut next = lead.clone();
         match self {
             Self::Assign { to } => {
-                let to = to.clone().ok_or_else(|| nobody(lead))?;
-                refuse(policy.may_not_check(&to, lead), lead)?;
-                next.assignee = Some(to);
+                let to = to.clone().ok_or_else(|| nobody(lead, called))?;
+                next.assignee = Some(to.trim().to_owned());
             }
             Self::Note { .. } => return Ok(next),
-            Self::Check { check, .. } => {
-                refuse(policy.may_not_check(&check.by, lead), lead)?;
-                next.check = Some(check.clone());
-            }
-            Self::Confirm { verification } => {
-                for name in [by.who, verification.by.as_str()] {
-                    refuse(policy.may_not_judge(name, lead), lead)?;
-                }
-                next.verification = Some(verification.clone());
-            }
+            Self::Check { check, .. } => next.check = Some(check.clone()),
+            Self::Confirm { verification } => next.verification = Some(verification.clone()),
             Self::Clear { reason, .. } => {
                 next.clearance = Some(*reason);
                 next.judge();
@@ -155,13 +155,38 @@ impl Action {
             // What was cleared stays judged on what it was cleared on.
             Self::Close { .. } if lead.stage == Stage::Cleared => {}
             Self::Close { .. } => next.judge(),
-            Self::Reopen { .. } => restart(&mut next, by.at),
+            Self::Reopen { .. } => restart(&mut next, *by),
         }
         if next.stage != stage {
             next.stage = stage;
-            by.at.clone_into(&mut next.stage_since);
+            next.stage_since.clone_from(by.at);
         }
         Ok(next)
+    }
+
+    /// Who must not take the step: nobody judges what they handled or a rule that they answer for, whatever the judgement,
+    /// and also where somebody else judged before.
+    fn barred(&self, lead: &Lead, called: &str, by: &By<'_>, policy: &Policy) -> Result<(), Diagnostic> {
+        let bar =
+            |conflict: Option<Conflict>| conflict.map_or(Ok(()), |conflict| Err(refuse(conflict, called)));
+        let judge = |name: &str| bar(policy.may_not_judge(name, lead));
+        match self {
+            Self::Note { .. } => Ok(()),
+            Self::Assign { to } => to.as_ref().map_or(Ok(()), |to| bar(policy.may_not_check(to, lead))),
+            Self::Check { check, .. } => {
+                bar(policy.may_not_check(&check.by, lead)).and(bar(policy.handled(by.who, lead)))
+            }
+            Self::Confirm { verification } => judge(by.who).and(judge(&verification.by)),
+            // What was looked at by who answers for the rule, or before it was known who handled it, has to be looked at
+            // by somebody else.
+            Self::Clear { .. } => match &lead.check {
+                Some(check) if lead.stage == Stage::Checked => judge(by.who).and(judge(&check.by)),
+                _ => judge(by.who),
+            },
+            Self::Transfer { .. } | Self::Recover { .. } | Self::Close { .. } | Self::Reopen { .. } => {
+                judge(by.who)
+            }
+        }
     }
 
     /// What the event remembers beyond the change itself.
@@ -177,8 +202,12 @@ impl Action {
             }
             Self::Clear { reason, text } => json!({"reason": reason, "text": text}),
             Self::Transfer { to, document } => json!({"to": to, "document": document}),
-            Self::Recover { amount_fen, document } => {
-                json!({"amount_fen": amount_fen, "document": document})
+            Self::Recover { amount_fen, document, more_than_owed } => {
+                let mut why = json!({"amount_fen": amount_fen, "document": document});
+                if let Some(reason) = more_than_owed {
+                    why["more_than_owed"] = json!(reason);
+                }
+                why
             }
         }
     }
@@ -193,7 +222,7 @@ impl Action {
             present("--how", &check.how)?;
             present("--on", &check.on)?;
             let day = policy::parse(&check.on).ok_or_else(|| no_day(&check.on))?;
-            match policy::parse(by.day()) {
+            match policy::parse(&by.day()) {
                 Some(today) if day > today => Err(not_yet(&check.on)),
                 _ => Ok(()),
             }
@@ -209,25 +238,47 @@ impl Action {
             }
             Self::Clear { text, .. } => present("--text", text),
             Self::Transfer { to, document } => present("--to", to).and(present("--document", document)),
-            Self::Recover { amount_fen, document } => {
+            Self::Recover { amount_fen, document, more_than_owed } => {
                 present("--document", document)?;
+                more_than_owed.as_ref().map_or(Ok(()), |reason| present("--more-than-owed", reason))?;
                 if *amount_fen > 0 { Ok(()) } else { Err(missing(self, "--amount")) }
             }
         }
     }
 }
 
+impl Pen<'_> {
+    /// Writes a step that took `was` to `now`; `why`: what the event remembers beyond that.
+    pub(super) fn step(
+        &mut self,
+        action: &Action,
+        was: &Lead,
+        now: &Lead,
+        why: Value,
+    ) -> Result<i64, Diagnostic> {
+        self.write(&Entry {
+            what: action.what(),
+            register: Register::Leads,
+            key: &was.finding_id,
+            run: "",
+            old: Some(&chain::body(was)),
+            new: Some(&chain::body(now)),
+            why,
+        })
+    }
+}
+
 /// Back to the beginning: what was judged does not hold any more; the history keeps it.
-pub(super) fn restart(lead: &mut Lead, at: &str) {
+pub(super) fn restart(lead: &mut Lead, by: By<'_>) {
     lead.stage = Stage::New;
-    at.clone_into(&mut lead.stage_since);
-    at.get(..10).unwrap_or(at).clone_into(&mut lead.opened);
+    lead.stage_since.clone_from(by.at);
+    lead.opened = by.day().into();
     lead.reopened += 1;
     (lead.assignee, lead.check, lead.verification) = (None, None, None);
     (lead.clearance, lead.judged_on, lead.judged_under) = (None, None, None);
 }
 
-fn not_here(action: &Action, lead: &Lead) -> Diagnostic {
+fn not_here(action: &Action, lead: &Lead, called: &str) -> Diagnostic {
     let stage = lead.stage.title();
     let all = [
         Action::Assign { to: None },
@@ -235,7 +286,7 @@ fn not_here(action: &Action, lead: &Lead) -> Diagnostic {
         Action::Confirm { verification: no_check() },
         Action::Clear { reason: Clearance::Legitimate, text: String::new() },
         Action::Transfer { to: String::new(), document: String::new() },
-        Action::Recover { amount_fen: 0, document: String::new() },
+        Action::Recover { amount_fen: 0, document: String::new(), more_than_owed: None },
         Action::Close { text: String::new() },
         Action::Reopen { text: String::new() },
     ];
@@ -244,8 +295,8 @@ fn not_here(action: &Action, lead: &Lead) -> Diagnostic {
     let verb = action.verb();
     Diagnostic::error(
         "MC852",
-        format!("线索 {} 处于“{}”，不能执行 {verb}", short(lead), stage.zh),
-        format!("lead {} is {}, so it cannot take the step `{verb}`", short(lead), stage.en),
+        format!("线索 {called} 处于“{}”，不能执行 {verb}", stage.zh),
+        format!("lead {called} is {}, so it cannot take the step `{verb}`", stage.en),
     )
     .with_help(
         format!("此时可以：{}、note", steps.join("、")),
@@ -283,12 +334,12 @@ fn not_yet(got: &str) -> Diagnostic {
     )
 }
 
-fn nobody(lead: &Lead) -> Diagnostic {
+fn nobody(lead: &Lead, called: &str) -> Diagnostic {
     let area = lead.area_code.as_deref().unwrap_or("-");
     Diagnostic::error(
         "MC857",
-        format!("线索 {} 所在区划 {area} 没有可分派的核查人员", short(lead)),
-        format!("nobody works in area {area} of lead {} who may check it", short(lead)),
+        format!("线索 {called} 所在区划 {area} 没有可分派的核查人员"),
+        format!("nobody works in area {area} of lead {called} who may check it"),
     )
     .with_help(
         "用 `--to` 指定，或在 mingcha.toml 的 [[ledger.people]] 中登记",
@@ -296,21 +347,25 @@ fn nobody(lead: &Lead) -> Diagnostic {
     )
 }
 
-fn refuse(conflict: Option<Conflict>, lead: &Lead) -> Result<(), Diagnostic> {
-    let Some(conflict) = conflict else { return Ok(()) };
+/// Who must not have anything to do with what is `called` so (a lead, or the leads of a waiver), and why.
+pub(super) fn refuse(conflict: Conflict, called: &str) -> Diagnostic {
     let (zh, en) = match conflict {
         Conflict::Handled => ("经办过这笔发放的人", "whoever handled the payment"),
+        Conflict::AreaUnknown => (
+            "经办某一区划发放的人（线索的区划不明或过宽，不能确认在其经办范围之外）",
+            "somebody who handles payments of an area: the lead's own area is not known or too wide, so that it cannot be shown to lie outside",
+        ),
+        Conflict::AgencyUnknown => (
+            "经办某一机构发放的人（证据没有写明经办人，不能确认在其经办范围之外）",
+            "somebody who handles payments at an agency: the evidence names nobody who handled this one, so that it cannot be shown to lie outside",
+        ),
         Conflict::WroteRule => ("编写或负责这条规则的人", "whoever wrote the rule or answers for it"),
         Conflict::AtHome => ("本村（社区）的人", "somebody who lives there"),
     };
-    Err(Diagnostic::error(
+    Diagnostic::error(
         "MC854",
-        format!("线索 {} 不能由{zh}核查或认定", short(lead)),
-        format!("lead {} must not be checked or confirmed by {en}", short(lead)),
+        format!("线索 {called} 不能由{zh}核查、认定、排除、办结、重开、移送或豁免"),
+        format!("lead {called} must not be checked or judged (confirmed, cleared, closed, reopened, handed over, waived) by {en}"),
     )
-    .with_help("换一个人", "somebody else has to do it"))
-}
-
-fn short(lead: &Lead) -> String {
-    lead.finding_id.chars().take(12).collect()
+    .with_help("换一个人", "somebody else has to do it")
 }

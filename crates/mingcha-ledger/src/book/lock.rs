@@ -55,10 +55,28 @@ fn holder(file: &mut File) -> String {
 }
 
 fn taken(path: &Path, holder: &str) -> Diagnostic {
+    held(path, (holder, holder))
+}
+
+/// Somebody writes who does not know this lock.
+pub(super) fn taken_by_stranger(path: &Path) -> Diagnostic {
+    let holder = (
+        "另一个用 SQLite 打开它的程序（不是明察，没有留下名字）",
+        "another program that opened it with SQLite, none of ours, and left no name",
+    );
+    held(path, holder)
+}
+
+/// Somebody reads an earlier state, where the file has to be whole by itself.
+pub(super) fn taken_by_reader(path: &Path) -> Diagnostic {
+    held(path, ("正在读取它的程序", "somebody who reads it"))
+}
+
+fn held(path: &Path, (zh, en): (&str, &str)) -> Diagnostic {
     Diagnostic::error(
         "MC841",
-        format!("需要独占台账，但正被占用：{holder}"),
-        format!("needed the ledger for itself, but it is held by: {holder}"),
+        format!("需要独占台账，但正被占用：{zh}"),
+        format!("needed the ledger for itself, but it is held by: {en}"),
     )
     .in_file(path.display())
     .with_help(

@@ -133,7 +133,7 @@ impl Dusk<'_> {
         let waivers: Vec<Waiver> = entries(self.conn, self.path, Register::Waivers, "1 = 1", &[])?
             .into_iter()
             .map(|(_, waiver, _)| waiver)
-            .filter(|waiver: &Waiver| waiver.holds(self.by.day()))
+            .filter(|waiver: &Waiver| waiver.holds(&self.by.day()))
             .collect();
         for rule in &manifest.rules {
             match rule.outcome {
@@ -207,7 +207,7 @@ impl Watch<'_> {
         for finding in self.dusk.run.findings_of(self.rule)? {
             match known.remove(&finding.finding_id) {
                 None => {
-                    let lead = Lead::found(&finding, self.hash, &night.night, self.dusk.by.at);
+                    let lead = Lead::found(&finding, self.hash, &night.night, self.dusk.by);
                     self.count(night, &lead, Mark::New);
                     self.write(pen, night, ("new", None, &lead, Value::Null))?;
                 }
@@ -236,17 +236,23 @@ impl Watch<'_> {
         (now.presence, now.gone_because) = (Presence::Live, None);
         let (what, mark, why) = match () {
             () if was.is_judged() && !fresh.is_empty() => {
-                life::restart(&mut now, self.dusk.by.at);
+                life::restart(&mut now, self.dusk.by);
                 ("reopened", Mark::Reopened, json!({"new_evidence": fresh, "was": was.stage}))
             }
             // What a person has judged stays judged, on the same evidence, also when it was away for a while.
             () if was.is_judged() && back => ("returned", Mark::Continuing, Value::Null),
             () if back => {
                 now.reopened += 1;
-                self.dusk.by.day().clone_into(&mut now.opened);
+                now.opened = self.dusk.by.day().into();
                 ("reopened", Mark::Reopened, json!({"was": was.presence}))
             }
             () if !names.is_empty() => ("changed", Mark::Changed, json!({"changed": names})),
+            () if now.handlers != was.handlers => {
+                // No fact of the matter: nothing to look at again, but somebody more who must not judge it.
+                let now = Lead { handlers: now.handlers, ..was.clone() };
+                self.count(night, was, Mark::Continuing);
+                return self.write(pen, night, ("handled", Some(was), &now, Value::Null));
+            }
             () => {
                 self.count(night, was, Mark::Continuing);
                 return Ok(());

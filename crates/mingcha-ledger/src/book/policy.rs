@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{Days, NaiveDate};
+use chrono::Days;
 use mingcha_rules::rule::Severity;
 
+use super::given::{among, person, same_person};
 use super::lead::{Lead, Light, Stage};
 
 /// What holds in this house.
@@ -86,10 +87,23 @@ impl Default for Policy {
 pub(super) enum Conflict {
     /// Handled the payment.
     Handled,
+    /// Handles payments in an area, and of the lead it is not known in which area it lies.
+    AreaUnknown,
+    /// Handles payments at an agency, and the evidence of the lead names nobody who handled it.
+    AgencyUnknown,
     /// Wrote the rule, or answers for it.
     WroteRule,
     /// Lives there.
     AtHome,
+}
+
+/// Whether something lies in an area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Yes,
+    No,
+    /// Its own area is not known, or so wide that it may lie there.
+    Unknown,
 }
 
 impl Policy {
@@ -120,40 +134,86 @@ impl Policy {
         })
     }
 
-    /// Why `name` must not confirm `lead`.
+    /// Why `name` must not judge `lead`: neither confirm it nor clear, close, hand over, or take it up again.
     pub(super) fn may_not_judge(&self, name: &str, lead: &Lead) -> Option<Conflict> {
-        if self.owners.get(&lead.rule_id).is_some_and(|owners| owners.iter().any(|o| same_person(o, name))) {
+        if self.answers_for(name, &lead.rule_id) {
             return Some(Conflict::WroteRule);
         }
-        let area = lead.area_code.as_deref().unwrap_or("");
-        let handled = |h: &Handler| {
-            same_person(&h.name, name)
-                && match (&h.area, &h.agency) {
-                    (None, None) => true,
-                    (place, agency) => {
-                        place.as_ref().is_some_and(|place| area.starts_with(place.as_str()))
-                            || agency.as_ref().is_some_and(|agency| lead.handlers.contains(agency))
-                    }
-                }
+        self.handled(name, lead)
+    }
+
+    /// Why `name` must not waive what will be found under `rule` (none: any) in `area` (none: anywhere). Who answers for the
+    /// rule is said first.
+    pub(super) fn may_not_waive(
+        &self,
+        name: &str,
+        rule: Option<&str>,
+        area: Option<&str>,
+    ) -> Option<Conflict> {
+        let wrote = match rule {
+            Some(rule) => self.answers_for(name, rule),
+            // Under any rule: also under their own.
+            None => self.owners.keys().any(|rule| self.answers_for(name, rule)),
         };
-        let named = lead.handlers.iter().any(|h| same_person(h, name));
-        (named || self.handlers.iter().any(handled)).then_some(Conflict::Handled)
+        if wrote {
+            return Some(Conflict::WroteRule);
+        }
+        let own = self.handlers.iter().filter(|h| same_person(&h.name, name));
+        let conflict = |h: &Handler| match (&h.area, &h.agency) {
+            (None, None) => Some(Conflict::Handled),
+            (Some(place), _) => match inside(area, place) {
+                Inside::Yes => Some(Conflict::Handled),
+                Inside::Unknown => Some(Conflict::AreaUnknown),
+                Inside::No => None,
+            },
+            (None, Some(_)) => Some(Conflict::AgencyUnknown),
+        };
+        own.filter_map(conflict).next()
+    }
+
+    fn answers_for(&self, name: &str, rule: &str) -> bool {
+        self.owners.get(rule).is_some_and(|owners| owners.iter().any(|owner| same_person(owner, name)))
+    }
+
+    /// Whether `name` handled what `lead` is about, or may have: who cannot be shown to have had no hand in it had one.
+    pub(super) fn handled(&self, name: &str, lead: &Lead) -> Option<Conflict> {
+        if lead.handlers.iter().any(|field| among(field, name)) {
+            return Some(Conflict::Handled);
+        }
+        let conflict = |h: &Handler| {
+            let (place, agency) = (h.area.as_ref(), h.agency.as_ref());
+            if place.is_none() && agency.is_none() {
+                return Some(Conflict::Handled);
+            }
+            let there = place.map(|place| inside(lead.area_code.as_deref(), place));
+            let named = agency.is_some_and(|agency| lead.handlers.iter().any(|field| among(field, agency)));
+            match there {
+                _ if named => Some(Conflict::Handled),
+                Some(Inside::Yes) => Some(Conflict::Handled),
+                Some(Inside::Unknown) => Some(Conflict::AreaUnknown),
+                _ if agency.is_some() && lead.handlers.is_empty() => Some(Conflict::AgencyUnknown),
+                _ => None,
+            }
+        };
+        let own = self.handlers.iter().filter(|h| same_person(&h.name, name));
+        // What is certain is said first.
+        let found: Vec<Conflict> = own.filter_map(conflict).collect();
+        found.iter().find(|c| **c == Conflict::Handled).or(found.first()).copied()
     }
 
     /// Why `name` must not be sent to `lead`.
     pub(super) fn may_not_check(&self, name: &str, lead: &Lead) -> Option<Conflict> {
-        let at_home = |person: &Investigator| {
-            let (Some(home), Some(area)) = (&person.home, &lead.area_code) else { return false };
-            same_person(&person.name, name)
-                && (area.starts_with(home.as_str()) || home.starts_with(area.as_str()))
+        let at_home = |one: &Investigator| {
+            let (Some(home), Some(area)) = (&one.home, &lead.area_code) else { return false };
+            same_person(&one.name, name) && inside(Some(area), home) != Inside::No
         };
         if self.away_from_home && self.people.iter().any(at_home) {
             return Some(Conflict::AtHome);
         }
-        self.may_not_judge(name, lead).filter(|conflict| *conflict == Conflict::Handled)
+        self.handled(name, lead)
     }
 
-    /// Who checks `lead`: of those whose area fits best, whoever has least to do; ties go by name.
+    /// Who checks `lead`: of those whose area fits best, whoever has least to do (`load`, by [`person`]); ties go by name.
     pub(super) fn nearest(&self, lead: &Lead, load: &BTreeMap<String, u64>) -> Option<String> {
         let area = lead.area_code.as_deref()?;
         let fits = |p: &&Investigator| self.may_not_check(&p.name, lead).is_none();
@@ -162,19 +222,33 @@ impl Policy {
         let candidates = self.people.iter().filter(fits).filter_map(|p| Some((best(p)?, p)));
         candidates
             .min_by_key(|(depth, p)| {
-                (std::cmp::Reverse(*depth), load.get(&p.name).copied().unwrap_or(0), p.name.clone())
+                (std::cmp::Reverse(*depth), load.get(&person(&p.name)).copied().unwrap_or(0), p.name.clone())
             })
             .map(|(_, p)| p.name.clone())
     }
 }
 
-/// Whether two names are one person's, however they are spaced and cased.
-pub(super) fn same_person(a: &str, b: &str) -> bool {
-    let name = |text: &str| text.split_whitespace().collect::<String>().to_lowercase();
-    name(a) == name(b)
+/// Whether something in `area` lies in `place`; both are codes, or beginnings of codes.
+fn inside(area: Option<&str>, place: &str) -> Inside {
+    let (area, place) = (stem(area.unwrap_or("")), stem(place));
+    if area.starts_with(&place) {
+        Inside::Yes
+    } else if place.starts_with(&area) {
+        Inside::Unknown
+    } else {
+        Inside::No
+    }
 }
 
-/// A day written YYYY-MM-DD.
-pub(crate) fn parse(day: &str) -> Option<NaiveDate> {
-    (day.len() == 10).then(|| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()).flatten()
+/// An area code without the noughts that say "all of it": `880102000000` is the county 880102.
+fn stem(code: &str) -> String {
+    let mut code = super::given::number(code);
+    for level in [9, 6, 4, 2] {
+        if code.len() > level && code.is_char_boundary(level) && code[level..].bytes().all(|b| b == b'0') {
+            code.truncate(level);
+        }
+    }
+    code
 }
+
+pub(crate) use crate::time::parse_day as parse;

@@ -3,7 +3,7 @@
 //! go, then deletes, then certifies, so that a death in between leaves a list of what is still to be deleted and never a
 //! deletion that nobody wrote down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Days;
 use mingcha_rules::Diagnostic;
@@ -35,7 +35,7 @@ pub struct Certificate {
 pub type Announced = (i64, Certificate);
 
 /// One thing that is destroyed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Destroyed {
     /// Its place.
@@ -46,7 +46,25 @@ pub struct Destroyed {
     pub bytes: u64,
     /// The day from which its clock ran, YYYY-MM-DD.
     pub since: String,
+    /// Of a folder, every file in it; a certificate of an earlier build has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<DestroyedFile>,
 }
+
+/// One file of a folder that is destroyed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestroyedFile {
+    /// Its place below the folder, with `/`.
+    pub name: String,
+    /// SHA-256.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What was announced, and of those that were certified, by number, what was left all the same.
+type Certificates = (Vec<Announced>, BTreeMap<i64, BTreeSet<String>>);
 
 impl Book {
     /// Leads whose content is due on the day `today`: gone from the data, nobody's business any more, and untouched for
@@ -66,12 +84,12 @@ impl Book {
         };
         let leads = self.leads(&Filter::default(), &Policy::default(), today)?;
         let due = leads.into_iter().map(|listed| listed.lead).filter(|lead| {
-            let touched = lead.stage_since.get(..10).unwrap_or_default();
+            let touched = self.zone.day(&lead.stage_since);
             let gone = nights.iter().find(|n| n.night == lead.marked_in).map_or("", |n| n.as_of.as_str());
             lead.presence != Presence::Live
                 && !lead.is_open()
                 && !held.contains(&lead.finding_id)
-                && over(touched.max(gone))
+                && over(gone.max(&touched))
         });
         let mut ids: Vec<String> = due.map(|lead| lead.finding_id).collect();
         ids.sort();
@@ -87,14 +105,19 @@ impl Book {
         self.note(BEGUN, &certificate.kind, why, by)
     }
 
-    /// Certifies that what the event `condemned` named is destroyed.
+    /// Certifies that what the event `condemned` named is destroyed, but for what had to be left: `spared` are the places of
+    /// these things or files.
     ///
     /// # Errors
     /// `MC842` where the database refuses.
-    pub fn certify(&mut self, condemned: i64, by: By<'_>) -> Result<i64, Diagnostic> {
+    pub fn certify(&mut self, condemned: i64, spared: &[String], by: By<'_>) -> Result<i64, Diagnostic> {
         let kind = self.condemned()?.into_iter().find(|(seq, _)| *seq == condemned);
         let kind = kind.map_or_else(String::new, |(_, certificate)| certificate.kind);
-        self.note(DONE, &kind, serde_json::json!({"condemned": condemned}), by)
+        let mut why = serde_json::json!({"condemned": condemned});
+        if !spared.is_empty() {
+            why["spared"] = serde_json::json!(spared);
+        }
+        self.note(DONE, &kind, why, by)
     }
 
     /// What was about to be destroyed and is not certified: somebody was interrupted.
@@ -103,7 +126,7 @@ impl Book {
     /// `MC842` where the database refuses.
     pub fn condemned(&self) -> Result<Vec<Announced>, Diagnostic> {
         let (begun, done) = self.certificates()?;
-        Ok(begun.into_iter().filter(|(seq, _)| !done.contains(seq)).collect())
+        Ok(begun.into_iter().filter(|(seq, _)| !done.contains_key(seq)).collect())
     }
 
     /// Everything outside the ledger that was destroyed with a certificate.
@@ -112,18 +135,29 @@ impl Book {
     /// `MC842` where the database refuses.
     pub fn destroyed(&self) -> Result<Vec<Certificate>, Diagnostic> {
         let (begun, done) = self.certificates()?;
-        Ok(begun.into_iter().filter(|(seq, _)| done.contains(seq)).map(|(_, c)| c).collect())
+        let certified = begun.into_iter().filter_map(|(seq, mut certificate)| {
+            let spared = done.get(&seq)?;
+            certificate.items.retain(|item| !spared.contains(&item.name));
+            for item in &mut certificate.items {
+                let whole = std::path::PathBuf::from(&item.name);
+                item.files.retain(|file| !spared.contains(&whole.join(&file.name).display().to_string()));
+            }
+            Some(certificate)
+        });
+        Ok(certified.collect())
     }
 
     /// What was announced, and the numbers of those that were certified.
-    fn certificates(&self) -> Result<(Vec<Announced>, BTreeSet<i64>), Diagnostic> {
+    fn certificates(&self) -> Result<Certificates, Diagnostic> {
         let events = self.events("register = 'ledger' AND what IN (?1, ?2)", &[BEGUN, DONE])?;
-        let (mut begun, mut done) = (Vec::new(), BTreeSet::new());
+        let (mut begun, mut done) = (Vec::new(), BTreeMap::new());
         for event in events {
             if event.what == BEGUN {
                 begun.extend(Certificate::deserialize(&event.why).ok().map(|c| (event.seq, c)));
             } else {
-                done.extend(event.why["condemned"].as_i64());
+                let spared = event.why["spared"].as_array().into_iter().flatten();
+                let spared = spared.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+                done.extend(event.why["condemned"].as_i64().map(|seq| (seq, spared)));
             }
         }
         Ok((begun, done))

@@ -2,13 +2,16 @@
 //! where the database itself never looks (free pages, slack). Knows bytes and nothing of what they mean.
 //!
 //! Order of a commit: the transaction is durable in the write-ahead log; the seal is marked *pending* with the new
-//! head of the chain; the log goes into the file; the seal is written anew. Whoever dies in between leaves a
-//! ledger that still proves itself by its chain, and the next writer seals it.
+//! head of the chain; as much of the log as no reader stands in the way of goes into the file; the seal is written anew,
+//! over the file as it then lies, with the head of the chain. So a log that is not all in the file yet is proven too: the
+//! seal says which event it must end in. Whoever dies in between leaves a ledger that still proves itself by its chain,
+//! and the next writer seals it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use mingcha_files::private;
 use mingcha_rules::Diagnostic;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,6 +37,10 @@ pub(super) struct Seal {
     pub(super) head: String,
     /// Hash of the last event of a commit that was about to go into the file.
     pub(super) pending: Option<String>,
+    /// Whether a reader kept part of the log from going into the file. Whoever closes the file last brings it in, also
+    /// a program that knows nothing of this seal.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) unfolded: bool,
     /// A digest per block, 16 digits each.
     blocks: Vec<String>,
     /// Digest of this seal with this field empty.
@@ -59,6 +66,7 @@ impl Seal {
             seq,
             head: hex(head),
             pending: None,
+            unfolded: false,
             blocks,
             seal: String::new(),
         })
@@ -67,6 +75,11 @@ impl Seal {
     /// The same, while a commit that ends in `head` goes into the file.
     pub(super) fn awaiting(self, head: &[u8]) -> Self {
         Self { pending: Some(hex(head)), ..self }
+    }
+
+    /// The same, of a file that lacks part of its log.
+    pub(super) fn of_unfolded(self) -> Self {
+        Self { unfolded: true, ..self }
     }
 
     /// Reads the seal of the ledger at `path`. `None` where there is none.
@@ -90,7 +103,7 @@ impl Seal {
         let place = place(path);
         let aside = place.with_extension("seal.partial");
         let write = || -> io::Result<()> {
-            let mut file = private(&aside)?;
+            let mut file = private::file(&aside)?;
             file.write_all(&self.text())?;
             file.sync_all()?;
             drop(file);
@@ -125,6 +138,11 @@ impl Seal {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// `ledger.sqlite` is sealed by `ledger.sqlite.seal`.
 pub(super) fn place(path: &Path) -> PathBuf {
     beside(path, ".seal")
@@ -139,18 +157,6 @@ pub(super) fn beside(path: &Path, more: &str) -> PathBuf {
 
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A new file that only its owner may read: what is put there names people.
-pub(super) fn private(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path)
 }
 
 fn blocks(path: &Path) -> Result<(u64, Vec<String>), Diagnostic> {

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use super::chain::{self, COLUMNS, NOTHING, Register, Stored};
 use super::schema::{self, broken};
 use super::seal::{Fit, Seal};
+use super::zone;
+use crate::names::alias;
 use crate::record::hex;
 
 /// Faults listed before "and more".
@@ -139,10 +141,12 @@ fn secret(conn: &Connection, path: &Path) -> Option<Diagnostic> {
     let genesis: Value = body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or(Value::Null);
     let said = |key: &str| genesis["why"][key].as_str().map(str::to_owned);
     let entries: i64 = conn.query_row("SELECT count(*) FROM ledger", [], |row| row.get(0)).unwrap_or(0);
-    let whole = entries == 2
+    let (zoned, of_zone) = schema::version(conn, path).map_or((false, 0), |v| zone::proves(conn, v));
+    let whole = zoned
+        && entries == 2 + of_zone
         && value("name").is_some_and(|name| said("name") == Some(name))
         && value("secret").is_some_and(|s| said("secret_sha256") == Some(super::sha256(&s)));
-    (!whole).then(|| differs(path, Register::Ledger, "name/secret"))
+    (!whole).then(|| differs(path, Register::Ledger, "name/secret/zone"))
 }
 
 type Objects = BTreeMap<(String, String), String>;
@@ -280,12 +284,24 @@ fn registers(
             let (key, body): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
             let expected = entries.remove(&(register, key.clone()));
             if expected.map(|e| Value::Object(e).to_string()).as_deref() != Some(body.as_str()) {
-                faults.push(differs(path, register, &key));
+                faults.push(differs(path, register, &called(conn, register, &key)));
             }
         }
     }
-    faults.extend(entries.keys().map(|(register, key)| differs(path, *register, key)));
+    let missing =
+        entries.keys().map(|(register, key)| differs(path, *register, &called(conn, *register, key)));
+    faults.extend(missing);
     Ok(faults)
+}
+
+/// What an entry may be called in an answer that leaves the house: a lead by the name that masked lists have for it.
+fn called(conn: &Connection, register: Register, key: &str) -> String {
+    if register != Register::Leads {
+        return key.to_owned();
+    }
+    let secret =
+        conn.query_row("SELECT value FROM ledger WHERE key = 'secret'", [], |row| row.get::<_, String>(0));
+    secret.map_or_else(|_| "?".to_owned(), |secret| alias(&secret, key))
 }
 
 fn fault(path: &Path, code: &str, zh: String, en: String) -> Diagnostic {
@@ -312,7 +328,7 @@ fn missing(path: &Path, from: i64, to: i64) -> Diagnostic {
     fault(path, "MC846", zh, en)
 }
 
-fn cut(path: &Path, sealed: i64, last: i64) -> Diagnostic {
+pub(super) fn cut(path: &Path, sealed: i64, last: i64) -> Diagnostic {
     let (zh, en) = if last < sealed {
         (
             format!("第 {} 至 {sealed} 号事件缺失：链尾被截断", last + 1),
@@ -324,7 +340,12 @@ fn cut(path: &Path, sealed: i64, last: i64) -> Diagnostic {
             format!("event {sealed} is not the one that was sealed"),
         )
     };
-    fault(path, "MC846", zh, en)
+    let log = super::seal::beside(path, "-wal");
+    let log = log.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    fault(path, "MC846", zh, en).with_help(
+        format!("复制或恢复时漏掉了日志 {log} 的，把它放回原处；否则从备份恢复，并查明是谁改动的"),
+        format!("if the log {log} was left out of a copy, put it back; else restore a backup, and find out who changed it"),
+    )
 }
 
 fn follows_another(path: &Path, e: &Stored) -> Diagnostic {

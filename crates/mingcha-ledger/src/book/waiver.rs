@@ -5,8 +5,9 @@ use chrono::Days;
 use mingcha_rules::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use super::given::{among, same_person};
 use super::lead::Lead;
-use super::policy::{parse, same_person};
+use super::policy::parse;
 
 /// Days that a waiver may last.
 const LONGEST: u64 = 366;
@@ -70,8 +71,10 @@ pub struct ListedWaiver {
     pub waiver: Waiver,
     /// How it stands.
     pub state: WaiverState,
-    /// Live leads in its scope.
+    /// Live leads that it covers.
     pub covers: u64,
+    /// Live leads in its scope that it does not cover, because who asked for it or who agreed handled the payment.
+    pub own_case: u64,
 }
 
 impl Waiver {
@@ -136,8 +139,23 @@ impl Waiver {
         self.revoked.is_none() && self.from.as_str() <= today && today <= self.expires.as_str()
     }
 
-    /// Whether `lead` is in its scope.
+    /// Whether it covers `lead`: it is in its scope, and neither who asked for it nor who agreed handled the payment. When
+    /// they did, the lead may not have been known, nor its handlers; so this is asked whenever the waiver is applied.
+    ///
+    /// What the house lays down (areas and agencies of handlers, who answers for a rule) is asked when the waiver is given
+    /// and not here: who came to answer for a rule afterwards does not undo what was given before.
     pub(super) fn covers(&self, lead: &Lead) -> bool {
+        self.in_scope(lead) && !self.in_own_case(lead)
+    }
+
+    /// Whether who asked for it or who agreed is named by the evidence of `lead` as its handler.
+    pub(super) fn in_own_case(&self, lead: &Lead) -> bool {
+        let handled = |name: &str| lead.handlers.iter().any(|field| among(field, name));
+        handled(&self.requester) || handled(&self.approver)
+    }
+
+    /// Whether `lead` is in its scope, whoever handled it.
+    pub(super) fn in_scope(&self, lead: &Lead) -> bool {
         let begins =
             |area: &String| lead.area_code.as_ref().is_some_and(|code| code.starts_with(area.as_str()));
         let ends = lead.period_to.as_ref().or(lead.period_from.as_ref());

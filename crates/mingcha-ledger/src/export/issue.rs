@@ -13,12 +13,13 @@ use mingcha_rules::rule::SubjectType;
 use mingcha_rules::{Diagnostic, Severity};
 use serde::Serialize;
 
-use super::sheaf::{Eye, Sheaf};
+use super::sheaf::Sheaf;
 use super::visits::{Cancelled, Person};
 use super::{Catalogue, ExportOptions, Exported, Format, Job, Staging, xlsx};
-use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample, holdings};
+use crate::book::{Book, By, Filter, Handout, Keys, Lead, Policy, Presence, Sample, holdings, same_person};
 use crate::mask::{Masker, Profile};
 use crate::run::RunFolder;
+use crate::time::{Instant, Zone};
 
 /// Whose leads leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +123,9 @@ pub struct Issued {
 /// What the ledger puts on every sheet.
 pub(super) struct Mark<'a> {
     pub(super) number: &'a str,
-    pub(super) at: &'a str,
+    pub(super) at: &'a Instant,
+    /// Where the office is.
+    pub(super) zone: Zone,
     pub(super) expires: &'a str,
     pub(super) ledger: String,
     pub(super) keys: &'a Keys,
@@ -211,24 +214,30 @@ fn write(
     let mut job = Job::new(&runs.newest, &options, catalogue)?;
     job.export_id.clone_from(&load.handout.id);
     job.addressee = dispatch.addressee.clone();
-    let eye = Eye { masker: Masker::new(options.profile, catalogue.contracts), keys: Some(&keys) };
-    let round = Round::new(book, &load, dispatch, &options, &keys)?;
+    let masker = Masker::new(options.profile, catalogue.contracts).named(book.names()?);
+    let round = Round::new(book, &load, dispatch, &options, &keys, &masker)?;
     let Load { mut handout, sheaf, gone, untold, on_record } = load;
     if let Some(round) = round.as_ref().filter(|_| !on_record) {
         handout.sample.clone_from(&round.sample);
     }
     let ledger = book.name()?;
-    job.issued =
-        Some(Mark { number: &handout.id, at: &handout.at, expires: &handout.expires, ledger, keys: &keys });
-    let mut staging =
-        Staging::create(out, options.replace)?.private(options.profile == Profile::Investigator);
+    job.issued = Some(Mark {
+        number: &handout.id,
+        at: &handout.at,
+        zone: book.zone(),
+        expires: &handout.expires,
+        ledger,
+        keys: &keys,
+    });
+    let full = options.profile == Profile::Investigator;
+    let mut staging = Staging::create(out, options.replace, full)?;
     if options.profile == Profile::Public {
         job.write_counts(&sheaf, &mut staging)?;
     } else {
-        job.write_lists(&sheaf, &eye, &told(&eye, &gone), &mut staging)?;
+        job.write_lists(&sheaf, &masker, &told(&masker, &gone), &mut staging)?;
     }
     if let Some(round) = &round {
-        let sheet: Vec<Person> = round.persons.iter().map(|person| shown(&eye.masker, person)).collect();
+        let sheet: Vec<Person> = round.persons.iter().map(|person| shown(&masker, person)).collect();
         let area = match &job.addressee {
             Addressee::Area(code) => Some(code.clone()),
             _ => None,
@@ -304,7 +313,7 @@ impl Load {
         let handout = Handout {
             id: book.next_number()?,
             recipient: dispatch.recipient.clone(),
-            at: by.at.to_owned(),
+            at: by.at.clone(),
             expires: dispatch.expires.clone(),
             profile: options.profile.as_str().to_owned(),
             format: Some(options.format),
@@ -330,8 +339,12 @@ impl Load {
             handouts.iter().take_while(|other| other.id != handout.id).cloned().collect();
         let mut came_by = holdings(&before);
         let gone = book.leads_of(&handout.cancels)?.into_values().map(|lead| {
-            let holder = (handout.recipient.clone(), lead.finding_id.clone());
-            (lead, came_by.remove(&holder).unwrap_or_default())
+            let theirs = |holder: &(String, String)| {
+                holder.1 == lead.finding_id && same_person(&holder.0, &handout.recipient)
+            };
+            let holder = came_by.keys().find(|holder| theirs(holder)).cloned();
+            let by = holder.and_then(|holder| came_by.remove(&holder)).unwrap_or_default();
+            (lead, by)
         });
         Ok(Self {
             gone: gone.collect(),
@@ -365,10 +378,11 @@ fn held(
     // A list of a whole run, or a masked one, is not what somebody works with who is to get the full one.
     let shows =
         |profile: &str| profile == Profile::Investigator.as_str() || profile == options.profile.as_str();
+    let today = by.day();
     let valid = handouts.iter().filter(|list| {
-        list.recipient == dispatch.recipient
+        same_person(&list.recipient, &dispatch.recipient)
             && !list.whose.is_empty()
-            && list.expires.as_str() >= by.day()
+            && *list.expires >= *today
             && shows(&list.profile)
     });
     let mut held: BTreeMap<&String, i64> = BTreeMap::new();
@@ -432,11 +446,14 @@ fn chosen(
             let unknown = book.lacking(&ids)?;
             return if unknown > 0 { Err(not_in_ledger(unknown)) } else { Ok((sheaf, 0)) };
         }
+        Addressee::Area(code) if !book.assignees_called(code)?.is_empty() => {
+            return Err(area_or_person(code));
+        }
         Addressee::Area(code) => Filter { area: Some(code.clone()), ..open },
         Addressee::Person(name) => Filter { assignee: Some(name.clone()), ..open },
     };
     // What the data do not show any more is no reason to visit anybody; its holder is told that it is cancelled.
-    let listed = book.leads(&filter, dispatch.policy, by.day())?.into_iter().map(|listed| listed.lead);
+    let listed = book.leads(&filter, dispatch.policy, &by.day())?.into_iter().map(|listed| listed.lead);
     let live =
         listed.filter(|lead| lead.presence == Presence::Live && !options.held_back.contains(&lead.rule_id));
     let (stay, leave): (Vec<Lead>, Vec<Lead>) = live.partition(|lead| held.contains(&lead.finding_id));
@@ -460,6 +477,7 @@ impl Round {
         dispatch: Dispatch<'_>,
         options: &ExportOptions,
         keys: &Keys,
+        masker: &Masker,
     ) -> Result<Option<Self>, Diagnostic> {
         if options.format != Format::Xlsx || dispatch.addressee == Addressee::Everything {
             return Ok(None);
@@ -496,10 +514,8 @@ impl Round {
             round.sample = Some(sample);
             all.extend(controls);
         }
-        // By area, then in an order that means nothing.
-        all.sort_by(|(a, p), (b, q)| {
-            (&p.area_code, keys.place(number, a)).cmp(&(&q.area_code, keys.place(number, b)))
-        });
+        // By area, as far as it is shown, then in an order that means nothing.
+        all.sort_by_cached_key(|(id, person)| (masker.area(&person.area_code), keys.place(number, id)));
         round.persons = all.into_iter().map(|(_, person)| person).collect();
         Ok(Some(round))
     }
@@ -593,17 +609,17 @@ fn cancelled(
     listed: &BTreeSet<String>,
 ) -> Result<Vec<(Lead, Vec<String>)>, Diagnostic> {
     let mut gone = book.cancellations()?;
-    gone.retain(|c| c.recipient == recipient && !listed.contains(&c.finding_id));
+    gone.retain(|c| same_person(&c.recipient, recipient) && !listed.contains(&c.finding_id));
     let mut leads = book.leads_of(&gone.iter().map(|c| c.finding_id.clone()).collect())?;
     Ok(gone.into_iter().filter_map(|c| Some((leads.remove(&c.finding_id)?, c.handouts))).collect())
 }
 
 /// What is cancelled as its reader may see it, gravest first; then by names that tell nothing.
-fn told(eye: &Eye<'_>, gone: &[(Lead, Vec<String>)]) -> Vec<Cancelled> {
+fn told(masker: &Masker, gone: &[(Lead, Vec<String>)]) -> Vec<Cancelled> {
     let mut told: Vec<(Severity, Cancelled)> = gone
         .iter()
         .map(|(lead, handouts)| {
-            let seen = eye.finding(&lead.without_rows());
+            let seen = masker.finding(&lead.without_rows());
             let cancelled = Cancelled {
                 finding_id: seen.finding_id,
                 handouts: handouts.join(", "),
@@ -623,6 +639,7 @@ fn shown(masker: &Masker, person: &Person) -> Person {
     Person {
         name: masker.name(&person.name),
         id_number: masker.id_number(&person.id_number),
+        area_code: masker.area(&person.area_code),
         ..person.clone()
     }
 }
@@ -689,8 +706,22 @@ fn nobody_there(addressee: &Addressee) -> Diagnostic {
     )
 }
 
+/// Whose list is meant decides what leaves: that is not guessed.
+fn area_or_person(code: &str) -> Diagnostic {
+    Diagnostic::error(
+        "MC864",
+        format!("`{code}` 既是区划代码，也是名下有线索的核查人员"),
+        format!("`{code}` is the code of an area, and leads are assigned to a person of that name"),
+    )
+    .with_help(
+        "用姓名重新分派（`mingcha findings assign --to`），再按区划或姓名导出",
+        "assign them to a name that is no number (`mingcha findings assign --to`), then export by area or by name",
+    )
+}
+
 fn nothing_new(handouts: &[Handout], recipient: &str) -> Diagnostic {
-    let theirs = handouts.iter().rfind(|list| list.recipient == recipient && !list.whose.is_empty());
+    let theirs =
+        handouts.iter().rfind(|list| same_person(&list.recipient, recipient) && !list.whose.is_empty());
     let number = theirs.map_or("-", |list| list.id.as_str());
     Diagnostic::error(
         "MC894",

@@ -1,7 +1,7 @@
 //! The findings of a list. Evidence unpacked takes ten times the room of its text, and a list needs it once for each
 //! sheet; so a [`Sheaf`] holds findings as they lie in the run's file, what a list is ordered and counted by is read
-//! beforehand ([`Line`]), and the whole of a finding is unpacked when its row is written, as its reader may see it
-//! ([`Eye`]). Knows no format.
+//! beforehand ([`Line`]), and the whole of a finding is unpacked when its row is written, as its reader may see it.
+//! Knows no format.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use arrow::array::RecordBatch;
 use mingcha_rules::{Diagnostic, Finding};
 
-use crate::book::{Keys, Lead};
+use crate::book::Lead;
 use crate::fault;
 use crate::mask::Masker;
 use crate::run::RunFolder;
@@ -96,17 +96,17 @@ impl Sheaf {
 
     /// Its lines for this reader, gravest first, then by area, rule and money, so that the top of the list is where to
     /// begin.
-    pub(super) fn lines(&self, eye: &Eye<'_>) -> Result<Vec<Line>, Diagnostic> {
+    pub(super) fn lines(&self, masker: &Masker) -> Result<Vec<Line>, Diagnostic> {
         let mut lines = Vec::with_capacity(self.places.len());
         for place in self.places.iter().copied() {
             // What is masked of a sentence depends on what the rows say.
-            let seen = match (eye.masker.shows_all(), place) {
-                (true, Place::Packed { batch, row }) => eye.finding(&head(&self.packed[batch], row)?),
+            let seen = match (masker.shows_all(), place) {
+                (true, Place::Packed { batch, row }) => masker.finding(&head(&self.packed[batch], row)?),
                 _ => Finding {
                     evidence: Vec::new(),
                     counter_evidence: Vec::new(),
                     exclusions_checked: Vec::new(),
-                    ..self.seen(eye, place)?
+                    ..self.seen(masker, place)?
                 },
             };
             lines.push(Line { seen, place });
@@ -121,37 +121,20 @@ impl Sheaf {
         Ok(lines)
     }
 
-    fn seen(&self, eye: &Eye<'_>, place: Place) -> Result<Finding, Diagnostic> {
+    fn seen(&self, masker: &Masker, place: Place) -> Result<Finding, Diagnostic> {
         match place {
             Place::Packed { batch, row } => {
                 let (path, batch) = &self.packed[batch];
                 let finding = Finding::row(&Columns(batch), row).map_err(|e| fault::unreadable(path, e))?;
-                Ok(eye.finding(&finding))
+                Ok(masker.finding(&finding))
             }
-            Place::Bare(at) => Ok(eye.finding(&self.bare[at])),
+            Place::Bare(at) => Ok(masker.finding(&self.bare[at])),
         }
     }
 }
 
 fn head((path, batch): &(PathBuf, RecordBatch), row: usize) -> Result<Finding, Diagnostic> {
     table::head(&Columns(batch), row).map_err(|e| fault::unreadable(path, e))
-}
-
-/// What a reader may see, under names that only the ledger can search back where it is masked.
-pub(super) struct Eye<'a> {
-    pub(super) masker: Masker,
-    /// None where there is no ledger.
-    pub(super) keys: Option<&'a Keys>,
-}
-
-impl Eye<'_> {
-    pub(super) fn finding(&self, finding: &Finding) -> Finding {
-        let mut seen = self.masker.finding(finding);
-        if let Some(keys) = self.keys.filter(|_| !self.masker.shows_all()) {
-            seen.finding_id = keys.alias(&finding.finding_id);
-        }
-        seen
-    }
 }
 
 /// A row of a list, as its reader may see it.
@@ -165,7 +148,7 @@ pub(super) struct Line {
 #[derive(Clone)]
 pub(super) struct Part<'a> {
     pub(super) sheaf: &'a Sheaf,
-    pub(super) eye: &'a Eye<'a>,
+    pub(super) masker: &'a Masker,
     pub(super) lines: Vec<&'a Line>,
 }
 
@@ -177,6 +160,6 @@ impl Part<'_> {
 
     /// Its findings, unpacked one after another.
     pub(super) fn findings(&self) -> impl Iterator<Item = Result<Finding, Diagnostic>> {
-        self.lines.iter().map(|line| self.sheaf.seen(self.eye, line.place))
+        self.lines.iter().map(|line| self.sheaf.seen(self.masker, line.place))
     }
 }

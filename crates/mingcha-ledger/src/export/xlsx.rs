@@ -78,7 +78,7 @@ pub(super) fn write(
         (say(job.lang(), "按规则", "By rule"), list::by_rule(job, part, job.is_whole(area))?),
         (say(job.lang(), "按地区", "By area"), list::by_area(job, part)?),
     ];
-    book.summary(tables.into())?;
+    book.summary(tables.into(), words::once_per_rule().get(lang))?;
     book.choices()?;
     book.meta(part.lines.len() as u64)?;
     book.save()
@@ -269,7 +269,8 @@ impl<'a> Book<'a> {
         Ok(written)
     }
 
-    fn summary(&mut self, tables: Vec<(&str, Table<'_>)>) -> Result<(), Diagnostic> {
+    /// `caveat` stands over every table: what is to be known of their sums.
+    fn summary(&mut self, tables: Vec<(&str, Table<'_>)>, caveat: &str) -> Result<(), Diagnostic> {
         let fail = self.fail();
         let facts = self.facts();
         let (header, footer, lang) = (self.page_header(), self.page_footer(), self.job.lang());
@@ -287,6 +288,8 @@ impl<'a> Book<'a> {
             for (title, columns, rows) in &blocks {
                 row += 1;
                 sheet.write_string_with_format(row, 0, *title, &styles.section)?;
+                row += 1;
+                sheet.write_string_with_format(row, 0, caveat, &styles.caveat)?;
                 row += 1;
                 for (at, column) in (0_u16..).zip(columns) {
                     sheet.write_string_with_format(row, at, &column.title, &styles.head)?;
@@ -343,7 +346,7 @@ impl<'a> Book<'a> {
             facts.insert(0, (say(lang, "接收人", "For"), recipient.clone()));
         }
         if let Some(mark) = &job.issued {
-            facts.push((say(lang, "导出时间", "Exported at"), readable(mark.at)));
+            facts.push((say(lang, "导出时间", "Exported at"), mark.zone.shown(mark.at)));
             facts.push((say(lang, "有效期至", "Valid until"), mark.expires.to_owned()));
         }
         facts
@@ -411,7 +414,7 @@ impl<'a> Book<'a> {
         }
         if let Some(mark) = &job.issued {
             facts.push(("ledger", mark.ledger.clone()));
-            facts.push(("issued_at", mark.at.to_owned()));
+            facts.push(("issued_at", mark.at.as_stored().to_owned()));
             facts.push(("expires", mark.expires.to_owned()));
             let seal = seal_of_meta(mark.keys, facts.iter().map(|(name, value)| (*name, value.as_str())));
             facts.push(("seal", seal));
@@ -438,7 +441,7 @@ impl<'a> Book<'a> {
         }
         parts.push(format!("{}{}", say(lang, "导出编号：", "export "), job.export_id));
         if let Some(mark) = &job.issued {
-            parts.push(readable(mark.at));
+            parts.push(mark.zone.shown(mark.at));
             parts.push(format!("{}{}", say(lang, "有效期至：", "valid until "), mark.expires));
         }
         // `&` begins a code in headers; 255 characters are the most a header takes.
@@ -452,7 +455,7 @@ impl<'a> Book<'a> {
             (Some(mark), Some(recipient)) => {
                 let recipient = clip(recipient, 60).replace('&', "&&");
                 // A blank before what may begin with a figure: it would be read as part of the size.
-                format!("&L&9{} {recipient}{pages}&R&9 {}", mark.number, readable(mark.at))
+                format!("&L&9{} {recipient}{pages}&R&9 {}", mark.number, mark.zone.shown(mark.at))
             }
             _ => pages,
         }
@@ -486,11 +489,6 @@ fn top(
 /// The middle of a footer.
 pub(crate) fn page_numbers(lang: Lang) -> String {
     format!("&C&9{}", say(lang, "第 &P 页，共 &N 页", "Page &P of &N"))
-}
-
-/// A moment as people write it.
-fn readable(at: &str) -> String {
-    at.get(..16).unwrap_or(at).replacen('T', " ", 1)
 }
 
 /// The list with a hidden column more, which stands for the locked cells of its row, each by itself: so an edited cell
@@ -733,6 +731,7 @@ pub(crate) struct Styles {
     pub(crate) section: Format,
     pub(crate) fact: Format,
     pub(crate) prose: Format,
+    pub(crate) caveat: Format,
     pub(crate) head: Format,
     head_fill: Format,
     wrapped: Format,
@@ -770,6 +769,7 @@ impl Styles {
             section: Format::new().set_bold().set_font_size(12),
             fact: Format::new().set_bold().set_align(FormatAlign::Top),
             prose: Format::new().set_align(FormatAlign::Top).set_text_wrap(),
+            caveat: Format::new().set_italic().set_font_color(Color::RGB(0x007A_3E00)),
             head_fill: head.clone().set_background_color(Color::RGB(0x00B4_5F06)),
             head,
             wrapped: cell.clone().set_num_format("@").set_text_wrap(),

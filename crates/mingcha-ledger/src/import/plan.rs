@@ -7,7 +7,9 @@ use mingcha_rules::Diagnostic;
 
 use super::answers::{Answers, is_negative, is_positive, label};
 use super::{Brought, Change, Known, Names, Office, Parcel, said};
-use crate::book::{Action, Answer, Book, Check, Clearance, Handout, Lead, Returned, Stage, settles};
+use crate::book::{
+    Action, Answer, Book, Check, Clearance, Handout, Lead, Receipts, Returned, Stage, settles, twice,
+};
 use crate::export::{Field, Kind};
 
 /// A file with everything that taking it in needs.
@@ -16,6 +18,8 @@ pub(super) struct Planned {
     pub(super) returned: Returned,
     /// The leads as they would stand.
     pub(super) leads: BTreeMap<String, Lead>,
+    /// The receipts as they would be known.
+    pub(super) receipts: Receipts,
 }
 
 impl Planned {
@@ -52,10 +56,11 @@ pub(super) fn plan(
             handout: parcel.handout.as_ref().map(|h| h.id.clone()).unwrap_or_default(),
             file: name,
             sha256: parcel.sha256,
-            at: office.by.at.to_owned(),
+            at: office.by.at.clone(),
             ..Returned::default()
         },
         leads: BTreeMap::new(),
+        receipts: known.receipts.clone(),
     };
     let Some(handout) = &parcel.handout else { return Ok(planned) };
     let ids: BTreeSet<String> = if parcel.rows.is_empty() { BTreeSet::new() } else { handout.leads.clone() };
@@ -115,26 +120,26 @@ impl Clerk<'_> {
             return Ok(());
         };
         // What was said before the lead was opened anew was said of other evidence.
-        let fresh = self.known.of(id).iter().any(|earlier| earlier.day() >= lead.opened.as_str());
+        let fresh = self.known.of(id).iter().any(|earlier| *earlier.day >= *lead.opened);
         if fresh && self.known.holds(id, &said) {
             self.planned.brought.known += 1;
             return Ok(());
         }
-        let steps = match self.judge(row, &lead)? {
+        let steps = match self.judge(row, &lead) {
             Ok(steps) => steps,
             Err((field, fault)) => {
                 self.refuse(row, field, fault);
                 return Ok(());
             }
         };
-        if self.take(row, vec![(id.to_owned(), steps)]) {
+        if self.take(row, vec![(id.to_owned(), steps)])? {
             self.planned.returned.rows.insert(id.to_owned(), said);
         }
         Ok(())
     }
 
     /// The steps that a row of the main list means for a lead that stands where it does.
-    fn judge(&self, row: &Answers, lead: &Lead) -> Result<Result<Vec<Action>, Refusal>, Diagnostic> {
+    fn judge(&self, row: &Answers, lead: &Lead) -> Result<Vec<Action>, Refusal> {
         let open = matches!(lead.stage, Stage::New | Stage::Assigned | Stage::Checked);
         let upheld = matches!(lead.stage, Stage::Confirmed | Stage::Transferred | Stage::Recovered);
         let remark = row.text(Field::Remark).unwrap_or("");
@@ -157,12 +162,12 @@ impl Clerk<'_> {
                 }
             }
             (Some(conclusion), _) if is_positive(conclusion) && !upheld => {
-                return Ok(Err((Field::Conclusion, otherwise(lead))));
+                return Err((Field::Conclusion, otherwise(lead)));
             }
             (Some(conclusion), _) if is_negative(conclusion) => {
                 let same = lead.clearance.is_some() && lead.clearance == clearance(conclusion);
                 if !same {
-                    return Ok(Err((Field::Conclusion, otherwise(lead))));
+                    return Err((Field::Conclusion, otherwise(lead)));
                 }
             }
             // A word that settles nothing changes nothing of what is settled.
@@ -171,30 +176,23 @@ impl Clerk<'_> {
         if let (Some(amount_fen), Some(document)) = (row.fen(Field::Recovered), row.text(Field::Document)) {
             let confirmed = upheld || row.word(Field::Conclusion).is_some_and(is_positive);
             if !confirmed {
-                return Ok(Err((Field::Recovered, not_confirmed(lead))));
+                return Err((Field::Recovered, not_confirmed(lead)));
             }
-            match self.receipt(&lead.finding_id, document)? {
-                None => steps.push(Action::Recover { amount_fen, document: document.to_owned() }),
-                Some(known) if known == amount_fen => {}
-                Some(known) => return Ok(Err((Field::Recovered, other_amount(known)))),
+            match self.planned.receipts.of(document) {
+                None => steps.push(Action::Recover {
+                    amount_fen,
+                    document: document.to_owned(),
+                    more_than_owed: None,
+                }),
+                Some(known) if known.lead != lead.finding_id => return Err((Field::Document, twice(known))),
+                Some(known) if known.amount_fen == amount_fen => {}
+                Some(known) => return Err((Field::Recovered, other_amount(known.amount_fen))),
             }
         }
         if !told && !remark.is_empty() {
             steps.push(Action::Note { text: remark.to_owned() });
         }
-        Ok(Ok(steps))
-    }
-
-    /// What the ledger knows to have come back for a lead by this receipt.
-    fn receipt(&self, id: &str, document: &str) -> Result<Option<i64>, Diagnostic> {
-        if let Some(known) = self.known.receipts.get(&(id.to_owned(), document.to_owned())) {
-            return Ok(Some(*known));
-        }
-        let history = self.book.history(id)?;
-        let of_receipt = history.iter().rev().find(|e| {
-            e.what == "recovered" && e.why["document"].as_str().is_some_and(|known| known == document)
-        });
-        Ok(of_receipt.and_then(|event| event.why["amount_fen"].as_i64()))
+        Ok(steps)
     }
 
     /// A row of the visit sheet: a check of every lead of that person, never a judgement; or an answer of the sample.
@@ -235,7 +233,7 @@ impl Clerk<'_> {
             }
             all.push((id.clone(), steps));
         }
-        if self.take(row, all) {
+        if self.take(row, all)? {
             self.planned.returned.rows.insert(about.to_owned(), said);
         }
         Ok(())
@@ -267,28 +265,29 @@ impl Clerk<'_> {
     }
 
     /// Tries the steps on the leads as they stand; all of the row, or a fault and nothing.
-    fn take(&mut self, row: &Answers, steps: Vec<(String, Vec<Action>)>) -> bool {
+    fn take(&mut self, row: &Answers, steps: Vec<(String, Vec<Action>)>) -> Result<bool, Diagnostic> {
         let mut tried: Vec<(Lead, Lead, Vec<Action>)> = Vec::new();
         for (id, actions) in steps {
             let Some(from) = self.planned.leads.get(&id).cloned() else { continue };
             let mut now = from.clone();
             for action in &actions {
-                match action.take(&now, &self.office.by, self.office.policy) {
+                match self.after(&now, action)? {
                     Ok(next) => now = next,
                     Err(fault) => {
                         let field = cell_of(action, &fault, row);
                         self.refuse(row, field, fault);
-                        return false;
+                        return Ok(false);
                     }
                 }
             }
             tried.push((from, now, actions));
         }
         for (from, now, actions) in tried.into_iter().filter(|(_, _, actions)| !actions.is_empty()) {
-            let masked = self.handout.profile != crate::Profile::Investigator.as_str();
             let id = now.finding_id.clone();
+            let called = self.office.keys.called(&id);
+            actions.iter().for_each(|action| self.planned.receipts.enter(&now, &called, action));
             self.planned.brought.changes.push(Change {
-                lead: if masked { self.office.keys.alias(&id) } else { id.clone() },
+                lead: self.office.keys.alias(&id),
                 rule_id: now.rule_id.clone(),
                 cell: row.place.cell(head(row)),
                 from: from.stage,
@@ -299,7 +298,19 @@ impl Clerk<'_> {
             });
             self.planned.leads.insert(id, now);
         }
-        true
+        Ok(true)
+    }
+
+    /// A lead after a step, or what speaks against the step.
+    fn after(&self, lead: &Lead, action: &Action) -> Result<Result<Lead, Diagnostic>, Diagnostic> {
+        let called = self.office.keys.called(&lead.finding_id);
+        if matches!(action, Action::Recover { .. }) {
+            let at_risk = self.book.most_at_risk(lead)?;
+            if let Err(fault) = self.planned.receipts.pass(lead, at_risk, action) {
+                return Ok(Err(fault));
+            }
+        }
+        Ok(action.take(lead, &called, &self.office.by, self.office.policy))
     }
 }
 
@@ -312,6 +323,7 @@ fn head(row: &Answers) -> Field {
 fn cell_of(action: &Action, fault: &Diagnostic, row: &Answers) -> Field {
     match (fault.code.as_str(), action) {
         ("MC854", _) | (_, Action::Assign { .. }) => Field::By,
+        ("MC862", _) => Field::Document,
         (_, Action::Recover { .. }) => Field::Recovered,
         _ => head(row),
     }

@@ -3,18 +3,16 @@
 //! file, sheet and cell, and repeats nothing that stands in one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 
-use calamine::{Data, Range, Reader, SheetType, Xlsx};
+use calamine::Data;
 use mingcha_rules::Diagnostic;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
+use super::cells::{self, Grid};
 use crate::book::{CellSeals, Handout, Keys};
 use crate::export::{Field, Kind, META, SCHEMA_VERSION, SEAL, hundredths, plain, seal_of_meta};
-use crate::fault;
 use crate::record::hex;
 
 /// A workbook that says which export it is, before anything in it is believed.
@@ -24,7 +22,8 @@ pub(super) struct Workbook {
     /// SHA-256 of the file.
     pub(super) sha256: String,
     meta: Vec<(String, String)>,
-    sheets: BTreeMap<String, Range<Data>>,
+    /// Those that it says are lists.
+    sheets: BTreeMap<String, Grid>,
 }
 
 /// A row of a list, with what was filled in.
@@ -71,28 +70,19 @@ impl Workbook {
     /// Reads the whole file.
     pub(super) fn open(path: &Path) -> Result<Self, Diagnostic> {
         let file = path.display().to_string();
-        let bytes = fs::read(path).map_err(|e| {
-            fault::disk("MC880", ("读文件", "read the file"), path, &e)
-                .with_help("检查路径", "check the path")
-        })?;
-        let sha256 = hex(&Sha256::digest(&bytes));
-        let open = || Xlsx::new(Cursor::new(bytes.as_slice())).map_err(|_| no_workbook(&file));
-        let names: Vec<String> = open()?
-            .sheets_metadata()
-            .iter()
-            .filter(|sheet| sheet.typ == SheetType::WorkSheet)
-            .map(|sheet| sheet.name.clone())
-            .collect();
-        // Every sheet by a reader of its own: the list and its evidence are long, and each is one stream.
-        let sheets = names
-            .into_par_iter()
-            .map(|name| {
-                let range = open()?.worksheet_range(&name).map_err(|_| no_workbook(&file))?;
-                Ok((name, range))
-            })
-            .collect::<Result<BTreeMap<_, _>, _>>()?;
-        let meta = sheets.get(META).map(facts).ok_or_else(|| not_ours(&file))?;
-        Ok(Self { file, sha256, meta, sheets })
+        let cells = cells::File::open(path)?;
+        let sha256 = hex(&Sha256::digest(cells.bytes()));
+        let mut names = cells.sheets()?;
+        if !names.iter().any(|name| name == META) {
+            return Err(not_ours(&file));
+        }
+        let meta = cells.read(vec![META.to_owned()])?.get(META).map(facts).unwrap_or_default();
+        let mut book = Self { file, sha256, meta, sheets: BTreeMap::new() };
+        // What it does not call a list is nobody's answer.
+        let lists: BTreeSet<String> = book.lists().map(|(.., name)| name.to_owned()).collect();
+        names.retain(|name| lists.contains(name));
+        book.sheets = cells.read(names)?;
+        Ok(book)
     }
 
     /// The number of the export, unproven.
@@ -129,7 +119,7 @@ impl Workbook {
         for (kind, claimed, name) in self.lists() {
             let seen = lists.entry(kind).or_default();
             seen.0 += u64::from(claimed);
-            let Some(range) = self.sheets.get(name) else {
+            let Some(grid) = self.sheets.get(name) else {
                 faults.push(no_sheet(&self.file, name));
                 continue;
             };
@@ -137,7 +127,7 @@ impl Workbook {
                 file: &self.file,
                 name,
                 kind,
-                range,
+                grid,
                 seals: keys.cells(&handout.id, kind.as_str(), area),
             };
             sheet.read(&mut seen.1, &mut rows, &mut faults);
@@ -167,7 +157,7 @@ struct Sheet<'a> {
     file: &'a str,
     name: &'a str,
     kind: Kind,
-    range: &'a Range<Data>,
+    grid: &'a Grid,
     seals: CellSeals,
 }
 
@@ -183,8 +173,7 @@ struct Looked {
 
 impl Sheet<'_> {
     fn at(&self, row: u32, column: usize) -> &Data {
-        const NOTHING: &Data = &Data::Empty;
-        u32::try_from(column).ok().and_then(|column| self.range.get_value((row, column))).unwrap_or(NOTHING)
+        self.grid.at(row, column)
     }
 
     fn read(&self, seen: &mut BTreeSet<u64>, rows: &mut Vec<Row>, faults: &mut Vec<Diagnostic>) {
@@ -200,10 +189,10 @@ impl Sheet<'_> {
             faults.push(edited(self.file, cell(self.name, 0, columns.len()), "标题", "a heading"));
             return;
         }
-        let last = self.range.end().unwrap_or((0, 0));
+        let filled: Vec<u32> = self.grid.rows().filter(|row| *row > 0).collect();
         // What stands for a cell costs more than the cell; the order of rows and faults is the sheet's.
-        let looked: Vec<Looked> = (1..=last.0).into_par_iter().map(|row| self.look(row, last.1)).collect();
-        for (row, looked) in (1..).zip(looked) {
+        let looked: Vec<(u32, Looked)> = filled.into_par_iter().map(|row| (row, self.look(row))).collect();
+        for (row, looked) in looked {
             faults.extend(looked.beside.into_iter().map(|place| beside(self.file, place)));
             let Some(filled) = looked.filled else { continue };
             match looked.sealed {
@@ -219,11 +208,13 @@ impl Sheet<'_> {
         }
     }
 
-    fn look(&self, row: u32, last: u32) -> Looked {
+    fn look(&self, row: u32) -> Looked {
         let columns = self.kind.columns().len();
         let holds = |column: &usize| !plain_data(self.at(row, *column)).is_empty();
         Looked {
-            beside: (columns + 1..=last as usize)
+            beside: (self.grid.row(row).iter())
+                .map(|(column, _)| *column as usize)
+                .filter(|column| *column > columns)
                 .filter(holds)
                 .map(|column| cell(self.name, row, column))
                 .collect(),
@@ -311,9 +302,9 @@ fn plain_data(data: &Data) -> String {
     }
 }
 
-fn facts(range: &Range<Data>) -> Vec<(String, String)> {
-    let cell = |row: &[Data], at: usize| row.get(at).map(Data::to_string).unwrap_or_default();
-    range.rows().map(|row| (cell(row, 0), cell(row, 1))).filter(|(name, _)| !name.is_empty()).collect()
+fn facts(grid: &Grid) -> Vec<(String, String)> {
+    let fact = |row| (grid.at(row, 0).to_string(), grid.at(row, 1).to_string());
+    grid.rows().map(fact).filter(|(name, _)| !name.is_empty()).collect()
 }
 
 /// `线索清单!R5`, from row and column counted from 0.
@@ -333,19 +324,6 @@ const AGAIN: (&str, &str) = (
     "把填写的内容抄到原来导出的文件中再导入，或重新导出",
     "copy what was filled in into the file as it was exported and import that, or export again",
 );
-
-fn no_workbook(file: &str) -> Diagnostic {
-    Diagnostic::error(
-        "MC880",
-        "应为 xlsx 工作簿，实际无法读取",
-        "wanted an xlsx workbook, got something that cannot be read as one",
-    )
-    .in_file(file)
-    .with_help(
-        "用 Excel、WPS 或 LibreOffice 打开，另存为 xlsx 后再导入",
-        "open it in a spreadsheet program, save it as xlsx and import that",
-    )
-}
 
 fn not_ours(file: &str) -> Diagnostic {
     Diagnostic::error(

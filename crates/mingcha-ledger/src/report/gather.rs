@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use mingcha_rules::{Diagnostic, Severity};
 
 use super::parts::gravest;
-use crate::book::{Act, Book, Course, Deed, Handout, Lead, Light, Moment, Policy, Presence, Stage};
+use crate::book::{Act, Book, Course, Deed, Lead, Light, Moment, Policy, Presence, Stage, same_person};
 use crate::lookback::{LookBack, Sum, Waived, Work};
 use crate::score::{Scorecard, Tally, days_between, lives};
+use crate::sharing::Subjects;
 
 /// Days after which a transferred clue should have an answer (REC-05).
 pub(super) const ANSWER_DAYS: i64 = 30;
@@ -91,6 +92,9 @@ pub(super) struct Gathered {
     pub(super) entered: Sum,
     pub(super) left: Sum,
     pub(super) closing: Sum,
+    /// Whom the leads are about that were confirmed in the period, and those that are open at its end.
+    pub(super) confirmed_about: Subjects,
+    pub(super) open_about: Subjects,
     /// Opened and settled again within the period: neither entered nor left.
     pub(super) within: u64,
     pub(super) trend: BTreeMap<String, Funnel>,
@@ -116,7 +120,7 @@ impl Gathered {
         let mut work = Counting {
             out: Self { trend: months(scope.to), ..Self::default() },
             scope,
-            lists: Lists::of(&book.handouts()?, scope.to),
+            lists: Lists::of(book, scope.to)?,
             waived: Box::new(book.waived(scope.to)?),
             tally: Tally::default(),
             look: Work::new(book, scope.until, scope.to)?,
@@ -162,6 +166,9 @@ impl Counting<'_> {
         }
         for (step, money) in facts.between(scope.from, scope.to) {
             self.out.flow.entry(step).or_default().add(money.or(fen))?;
+            if step == Step::Confirmed {
+                self.out.confirmed_about.add(lead);
+            }
             row.steps.entry(step).or_default().add(money.or(fen))?;
         }
         if facts.cleared.iter().any(|day| within(day, scope)) {
@@ -207,6 +214,7 @@ impl Counting<'_> {
         }
         if is {
             self.out.closing.add(fen)?;
+            self.out.open_about.add(&course.lead);
         }
         match (was, is) {
             (false, true) => self.out.entered.add(fen)?,
@@ -258,7 +266,7 @@ fn is_open(acts: &[Act]) -> bool {
                 (new, done) = (false, false);
             }
             Deed::Cleared(_) | Deed::Closed => (new, done) = (false, true),
-            Deed::Other(_) => {}
+            Deed::Handled | Deed::Other(_) => {}
         }
     }
     !acts.is_empty() && if new { live } else { !done }
@@ -409,27 +417,27 @@ struct Lists {
 }
 
 impl Lists {
-    fn of(handouts: &[Handout], to: &str) -> Self {
+    fn of(book: &Book, to: &str) -> Result<Self, Diagnostic> {
         let mut lists = Self { of: BTreeMap::new(), days: BTreeMap::new() };
-        for handout in handouts {
-            let day = handout.at.get(..10).unwrap_or(&handout.at);
-            if day > to {
+        for handout in book.handouts()? {
+            let day = String::from(book.zone().day(&handout.at));
+            if day.as_str() > to {
                 continue;
             }
             for lead in &handout.cancels {
                 let held = lists.of.get_mut(lead).into_iter().flatten();
-                held.filter(|held| held.0 == handout.recipient && held.2.is_none())
-                    .for_each(|held| held.2 = Some(day.to_owned()));
+                held.filter(|held| same_person(&held.0, &handout.recipient) && held.2.is_none())
+                    .for_each(|held| held.2 = Some(day.clone()));
             }
             for lead in &handout.leads {
-                lists.days.entry(lead.clone()).or_default().push(day.to_owned());
+                lists.days.entry(lead.clone()).or_default().push(day.clone());
                 let held = lists.of.entry(lead.clone()).or_default();
-                if !held.iter().any(|held| held.0 == handout.recipient && held.2.is_none()) {
-                    held.push((handout.recipient.clone(), day.to_owned(), None));
+                if !held.iter().any(|held| same_person(&held.0, &handout.recipient) && held.2.is_none()) {
+                    held.push((handout.recipient.clone(), day.clone(), None));
                 }
             }
         }
-        lists
+        Ok(lists)
     }
 
     fn days_of(&self, lead: &str) -> &[String] {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::export::list::{Cell, Column, Show};
 use crate::export::xlsx::{AsOf, Layout, Styles, height_of, line, page, page_numbers};
 use crate::fault;
-use crate::words::{clip, say, yuan};
+use crate::words::{clip, count, once_per_rule, say, yuan};
 
 /// Apache ECharts 6.1.0, see `assets/README.md`.
 const ECHARTS: &str = include_str!("../../assets/echarts-6.1.0.common.min.js");
@@ -55,6 +55,10 @@ pub(super) struct Section {
     pub(super) words: Vec<String>,
     /// Whether everybody may see it, small figures withheld.
     pub(super) public: bool,
+    /// Whether its money is counted once whatever rules there are: lead by lead, or as it came back by receipt.
+    pub(super) exact: bool,
+    /// What is to be known of its sums of money: stands on the table.
+    pub(super) caveat: Option<String>,
 }
 
 /// A chart: what ECharts is told. Its figures stand in the table below it, too.
@@ -102,6 +106,16 @@ impl Page {
     #[must_use]
     pub fn figures(&self) -> Vec<(String, String)> {
         self.cards.iter().map(|card| (card.label.clone(), shown(&card.value).1)).collect()
+    }
+
+    /// Says on every table with sums of money that they are sums over several rules.
+    pub(super) fn sums_over_rules(&mut self) {
+        let sums = |grid: &Grid| grid.columns.iter().any(|column| matches!(column.show, Show::Money));
+        for section in self.sections.iter_mut().filter(|section| !section.exact) {
+            if section.grid.as_ref().is_some_and(sums) {
+                section.caveat = Some(once_per_rule().get(self.lang).to_owned());
+            }
+        }
     }
 
     /// What is left of it for everybody: sums over everything, small ones withheld, no chart from which they could be
@@ -158,6 +172,7 @@ impl Page {
                 });
                 json!({
                     "title": section.title, "note": section.note, "words": section.words, "grid": grid,
+                    "caveat": section.caveat,
                     "chart": section.chart.as_ref().map(|chart| json!({
                         "id": format!("chart-{at}"), "option": for_script(&chart.option), "height": chart.height,
                     })),
@@ -201,16 +216,21 @@ impl Page {
                 sheet.set_name(sheet_name(at + 1, &section.title))?;
                 sheet.write_string_with_format(0, 0, &section.title, &styles.section)?;
                 sheet.write_string(1, 0, &section.note)?;
+                let mut head = 2;
+                if let Some(caveat) = &section.caveat {
+                    sheet.write_string_with_format(head, 0, caveat, &styles.caveat)?;
+                    head += 1;
+                }
                 for (at, column) in (0_u16..).zip(&grid.columns) {
                     sheet.set_column_width(at, column.width)?;
-                    sheet.write_string_with_format(2, at, &column.title, &styles.head)?;
+                    sheet.write_string_with_format(head, at, &column.title, &styles.head)?;
                 }
-                for (row, cells) in (3_u32..).zip(&grid.rows) {
+                for (row, cells) in (head + 1..).zip(&grid.rows) {
                     line(sheet, &styles, &grid.columns, row, cells, self.lang)?;
                 }
                 page(sheet, (&header, &page_numbers(self.lang)), Layout { frozen: 0, pages: 1 })?;
-                sheet.set_repeat_rows(2, 2)?;
-                sheet.set_freeze_panes(3, 0)?;
+                sheet.set_repeat_rows(2, head)?;
+                sheet.set_freeze_panes(head + 1, 0)?;
             }
             workbook.save(path)
         };
@@ -317,19 +337,6 @@ fn heading(show: Show) -> &'static str {
     }
 }
 
-/// `1234567` as `1,234,567`.
-fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, c) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// JSON that can stand inside a script element whatever it holds.
 fn for_script(option: &Value) -> String {
     let mut out = String::new();
@@ -386,6 +393,8 @@ mod tests {
                 }),
                 words: vec![hostile.to_owned()],
                 public: true,
+                exact: false,
+                caveat: Some(hostile.to_owned()),
             }],
         };
         let html = page.html().unwrap();

@@ -27,7 +27,7 @@ pub(super) struct Maker<'a> {
     pub(super) lang: Lang,
     pub(super) catalogue: &'a Catalogue<'a>,
     pub(super) masker: Masker,
-    /// A lead's name in masked lists.
+    /// Names that only the ledger can make.
     pub(super) lots: Box<dyn Fn(&str) -> String>,
     pub(super) titles: BTreeMap<String, Text>,
     /// The most leads in a list.
@@ -204,6 +204,7 @@ impl Maker<'_> {
             chart: Some(charts::lines(&months, &series)),
             grid: Some(Grid { columns, rows: rows.collect(), total: false }),
             public: true,
+            exact: true,
             ..Section::default()
         }
     }
@@ -789,18 +790,22 @@ impl Maker<'_> {
         if !changes.is_empty() {
             columns.push(self.column("变化项", "What changed", 18, Show::Wrapped));
         }
+        let caveat = words::once_per_rule();
         Section {
             title: title.to_owned(),
             note: match self.lang {
                 Lang::Zh => format!(
-                    "共 {all} 条，涉及 {} 元；按级别和金额列出前 {shown} 条。全部见 `mingcha findings list`。",
-                    words::yuan(total.fen)
+                    "共 {all} 条，涉及 {} 元（{}）；按级别和金额列出前 {shown} 条。全部见 `mingcha findings list`。",
+                    words::yuan(total.fen),
+                    caveat.zh.trim_end_matches('。')
                 ),
                 Lang::En => format!(
-                    "{all} in all, {} yuan at risk; the first {shown} by severity and amount. `mingcha findings list` shows all.",
-                    words::yuan(total.fen)
+                    "{all} in all, {} yuan at risk ({}); the first {shown} by severity and amount. `mingcha findings list` shows all.",
+                    words::yuan(total.fen),
+                    caveat.en.trim_end_matches('.')
                 ),
             },
+            exact: true,
             grid: Some(Grid { columns, rows: rows.collect(), total: false }),
             ..Section::default()
         }
@@ -830,6 +835,7 @@ impl Maker<'_> {
                     "{all} leads wait to be checked on the day of making; the first {shown}. By the money that a check can be expected to bring back (chance of being confirmed × what is not yet back); one place in 10 is for exploration."
                 ),
             },
+            exact: true,
             grid: Some(Grid { columns, rows: rows.collect(), total: false }),
             ..Section::default()
         }
@@ -851,15 +857,13 @@ impl Maker<'_> {
     /// A lead as the reader may see it.
     fn lead(&self, lead: &Lead) -> Vec<Cell> {
         let seen = self.masker.finding(&lead.without_rows());
-        let id =
-            if self.masker.shows_all() { lead.finding_id.clone() } else { (self.lots)(&lead.finding_id) };
         vec![
-            Cell::Text(id.chars().take(SHOWN_DIGITS).collect()),
+            Cell::Text(seen.finding_id.chars().take(SHOWN_DIGITS).collect()),
             Cell::Text(lead.rule_id.clone()),
             Cell::Text(words::severity(lead.severity, self.lang).to_owned()),
             Cell::Text(seen.subject_id),
             Cell::Text(seen.subject_name.unwrap_or_default()),
-            Cell::Text(self.area(lead.area_code.as_deref().unwrap_or(""))),
+            Cell::Text(self.area(seen.area_code.as_deref().unwrap_or(""))),
             lead.amount_fen.map_or(Cell::Blank, Cell::Money),
             Cell::Text(self.text(&seen.message)),
         ]

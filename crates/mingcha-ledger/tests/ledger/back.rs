@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use mingcha_ledger::Addressee;
 use mingcha_ledger::book::{Action, Book, By, Clearance, Stage};
@@ -10,7 +11,7 @@ use mingcha_ledger::import::{Brought, Mode, import};
 use mingcha_rules::Lang;
 use mingcha_rules::diagnostic::Level;
 
-use crate::book::{Desk, Tonight, by, of};
+use crate::book::{Desk, Tonight, acts, by, of};
 use crate::filled::{
     Edit, Order, Put, edit, file, fill, payees, rewrite, sheet, text, village_code, villages,
 };
@@ -18,7 +19,7 @@ use crate::filled::{
 const LIST: &str = "线索清单";
 const VISITS: &str = "入户核查";
 /// The day on which the files come back, and who takes them in.
-const OFFICE: By<'_> = By { who: "office", at: "2026-11-20T08:00:00Z" };
+static OFFICE: LazyLock<By<'static>> = LazyLock::new(|| acts("office", "2026-11-20T08:00:00Z"));
 
 /// Cells of the main list.
 fn row(n: u32, conclusion: &str, more: &[(&str, Put)]) -> Vec<Edit> {
@@ -38,7 +39,12 @@ fn visit(n: u32, state: &str, more: &[(&str, Put)]) -> Vec<Edit> {
 
 /// A good row of every kind: confirmed with money back, cleared, being checked; the fourth is left empty.
 fn good() -> Vec<Edit> {
-    let paper = ("V", text("2026-17"));
+    good_by("2026-17")
+}
+
+/// The same, with a paper (and receipt) of its own.
+fn good_by(paper: &str) -> Vec<Edit> {
+    let paper = ("V", text(paper));
     [
         row(2, "属实", &[paper, ("W", Put::Number(120.5))]),
         row(3, "不属实：情况合法", &[("X", text("是补发"))]),
@@ -72,11 +78,11 @@ fn errors(brought: &Brought) -> BTreeSet<(String, String)> {
 
 fn look(desk: &Desk, files: &[PathBuf]) -> Vec<Brought> {
     let mut book = Book::read(&desk.path()).unwrap();
-    import(&mut book, files, Mode::Look, &desk.policy, OFFICE).unwrap()
+    import(&mut book, files, Mode::Look, &desk.policy, *OFFICE).unwrap()
 }
 
 fn take(desk: &Desk, files: &[PathBuf], mode: Mode) -> Vec<Brought> {
-    import(&mut desk.open(), files, mode, &desk.policy, OFFICE).unwrap()
+    import(&mut desk.open(), files, mode, &desk.policy, *OFFICE).unwrap()
 }
 
 fn head(desk: &Desk) -> String {
@@ -92,7 +98,10 @@ struct House {
 
 fn house(n: u32, lang: Lang) -> House {
     let desk = Desk::new();
-    desk.absorb(&Tonight::new("2026-11-01", villages(n, 4)));
+    let mut all = villages(n, 4);
+    // More than anybody pays back here.
+    all.iter_mut().for_each(|finding| finding.amount_fen = finding.amount_fen.map(|fen| fen + 1_000_000));
+    desk.absorb(&Tonight::new("2026-11-01", all));
     let (mut lists, mut visits) = (Vec::new(), Vec::new());
     let mut book = desk.open();
     for village in 0..n {
@@ -249,7 +258,7 @@ fn fifty_workbooks_come_back_and_each_error_is_named_with_sheet_and_cell() {
     while village < 50 {
         let path = if village % 2 == 0 {
             good_lists.push(village);
-            house.list(village, &format!("{village}.xlsx"), &good())
+            house.list(village, &format!("{village}.xlsx"), &good_by(&format!("2026-{village}")))
         } else {
             let seen: Vec<Edit> = (2..=4).flat_map(|n| visit(n, "健在", &[("H", text("本人"))])).collect();
             house.visit(village, &format!("{village}.xlsx"), &seen)
@@ -289,7 +298,7 @@ fn fifty_workbooks_come_back_and_each_error_is_named_with_sheet_and_cell() {
         assert_eq!((confirmed.stage, confirmed.recovered_fen), (Stage::Recovered, 12_050));
         let paper = confirmed.verification.unwrap();
         assert_eq!((paper.by.as_str(), paper.on.as_str(), paper.how.as_str()), ("li", "2026-11-10", "visit"));
-        assert_eq!(paper.document.as_deref(), Some("2026-17"));
+        assert_eq!(paper.document, Some(format!("2026-{village}")));
         assert_eq!((lead(3).stage, lead(3).clearance), (Stage::Cleared, Some(Clearance::Legitimate)));
         assert_eq!((lead(4).stage, lead(5).stage), (Stage::Checked, Stage::New));
     }
@@ -423,6 +432,7 @@ fn a_file_that_disagrees_with_an_earlier_one_is_refused_and_one_that_adds_to_it_
     let id = house.lead(0, 4);
     book.act(&of(&id), &Action::Assign { to: Some("li".to_owned()) }, &house.desk.policy, by("2026-11-12"))
         .unwrap();
+    book.act(&of(&id), &crate::learning::visit("2026-11-12"), &house.desk.policy, by("2026-11-12")).unwrap();
     book.act(&of(&id), &clear, &house.desk.policy, by("2026-11-12")).unwrap();
     drop(book);
     let brought =
@@ -520,27 +530,27 @@ fn what_is_expired_unknown_or_no_list_of_this_ledger_is_refused_with_the_next_st
         fault.code
     };
     let one = |path: &Path| vec![path.to_path_buf()];
-    let day = |at| By { who: "office", at };
+    let day = |at| acts("office", at);
     let mut book = Book::read(&house.desk.path()).unwrap();
     let last = import(&mut book, &one(&ours), Mode::Look, &house.desk.policy, day("2026-12-02")).unwrap();
     assert!(last[0].faults.is_empty(), "the last day is a good day");
     assert_eq!(code(&one(&ours), day("2026-12-03")), "MC882");
 
     let other = self::house(1, Lang::Zh);
-    assert_eq!(code(&one(&other.list(0, "other.xlsx", &good())), OFFICE), "MC881");
+    assert_eq!(code(&one(&other.list(0, "other.xlsx", &good())), *OFFICE), "MC881");
     let forged = house.back("forged.xlsx");
     rewrite(&ours, &forged, |_, xml| xml.replace("E0001", "E0077"));
-    assert_eq!(code(&one(&forged), OFFICE), "MC881");
+    assert_eq!(code(&one(&forged), *OFFICE), "MC881");
     let extended = house.back("extended.xlsx");
     rewrite(&ours, &extended, |_, xml| xml.replace("2026-12-02", "2027-12-02"));
-    assert_eq!(code(&one(&extended), OFFICE), "MC883");
+    assert_eq!(code(&one(&extended), *OFFICE), "MC883");
     assert_eq!(code(&one(&extended), day("2026-12-03")), "MC882", "the ledger knows until when");
     let renamed = house.back("renamed.xlsx");
     rewrite(&ours, &renamed, |name, xml| match name {
         "xl/workbook.xml" => xml.replace("线索清单", "我的清单"),
         _ => xml,
     });
-    assert_eq!(code(&one(&renamed), OFFICE), "MC883");
+    assert_eq!(code(&one(&renamed), *OFFICE), "MC883");
 
     let folder = house.desk.dir.path().join("plain");
     std::fs::create_dir_all(&folder).unwrap();
@@ -548,11 +558,11 @@ fn what_is_expired_unknown_or_no_list_of_this_ledger_is_refused_with_the_next_st
     let options = mingcha_ledger::ExportOptions::default();
     let plain =
         mingcha_ledger::export(&run, &house.back("plain"), &options, &mingcha_ledger::Catalogue::default());
-    assert_eq!(code(&[plain.unwrap()[0].path.clone()], OFFICE), "MC881");
+    assert_eq!(code(&[plain.unwrap()[0].path.clone()], *OFFICE), "MC881");
     let letter = house.back("letter.xlsx");
     std::fs::write(&letter, "a letter").unwrap();
-    assert_eq!(code(&[letter], OFFICE), "MC880");
-    assert_eq!(code(&[house.back("nowhere.xlsx")], OFFICE), "MC880");
+    assert_eq!(code(&[letter], *OFFICE), "MC880");
+    assert_eq!(code(&[house.back("nowhere.xlsx")], *OFFICE), "MC880");
 }
 
 #[test]
@@ -594,4 +604,107 @@ fn nothing_personal_stands_in_what_is_said() {
     for secret in secrets {
         assert!(!told.contains(secret), "{told}");
     }
+}
+
+#[test]
+fn a_receipt_that_was_entered_for_another_lead_is_refused_at_its_cell_and_the_earlier_event_is_named() {
+    let house = house(1, Lang::Zh);
+    let paid =
+        |n: u32, receipt: &str, yuan: f64| row(n, "属实", &[("V", text(receipt)), ("W", Put::Number(yuan))]);
+    let at = |code: &str, cell: &str| BTreeSet::from([(code.to_owned(), format!("{LIST}!{cell}"))]);
+    assert!(take(&house.desk, &[house.list(0, "a.xlsx", &paid(2, "R-9", 30.0))], Mode::Whole)[0].taken);
+    let before = head(&house.desk);
+    let history = Book::read(&house.desk.path()).unwrap().history(&house.lead(0, 2)).unwrap();
+    let seq = history.last().unwrap().seq;
+    // Another lead, the number in other digits.
+    let brought = take(&house.desk, &[house.list(0, "b.xlsx", &paid(3, "Ｒ－９", 30.0))], Mode::Whole);
+    assert_eq!(errors(&brought[0]), at("MC862", "V3"));
+    let told = &brought[0].faults[0].message.en;
+    assert!(told.contains(&format!("in event {seq}: lead ")), "{told}");
+    assert!(told.contains("30.00 yuan, by office on 2026-11-20"), "{told}");
+    // Twice in one file.
+    let twice = [paid(3, "R-8", 5.0), paid(4, "R-8", 5.0)].concat();
+    let brought = take(&house.desk, &[house.list(0, "c.xlsx", &twice)], Mode::Whole);
+    assert_eq!(errors(&brought[0]), at("MC862", "V4"));
+    // In two files of one import.
+    let files =
+        [house.list(0, "d.xlsx", &paid(3, "R-7", 5.0)), house.list(0, "e.xlsx", &paid(4, "R-7", 5.0))];
+    let brought = look(&house.desk, &files);
+    assert_eq!((errors(&brought[0]), errors(&brought[1])), (BTreeSet::new(), at("MC862", "V4")));
+    // More than was at risk: the cell of the amount.
+    let brought = take(&house.desk, &[house.list(0, "f.xlsx", &paid(3, "R-6", 99_999_999.99))], Mode::Whole);
+    assert_eq!(errors(&brought[0]), at("MC863", "W3"));
+    assert_eq!(head(&house.desk), before, "something of what was refused was written");
+    // The same file once more changes nothing, and is no error.
+    let brought = take(&house.desk, &[house.list(0, "a.xlsx", &paid(2, "R-9", 30.0))], Mode::Whole);
+    assert_eq!((errors(&brought[0]).len(), brought[0].known, head(&house.desk)), (0, 1, before));
+}
+
+#[test]
+fn what_a_handler_brings_back_in_a_file_is_neither_confirmed_nor_cleared() {
+    let mut house = house(1, Lang::Zh);
+    house.desk.policy.handlers.push(mingcha_ledger::book::Handler {
+        name: "窗口01".to_owned(),
+        area: Some("880101".to_owned()),
+        agency: None,
+    });
+    let before = head(&house.desk);
+    let at = BTreeSet::from([("MC854".to_owned(), format!("{LIST}!S2"))]);
+    for (name, edits) in [
+        ("a.xlsx", row(2, "属实", &[("V", text("17"))])),
+        ("b.xlsx", row(2, "不属实：匹配有误", &[("X", text("另一个人"))])),
+    ] {
+        let theirs = with(edits.clone(), "S2", text("窗口 ０１"));
+        let brought = take(&house.desk, &[house.list(0, name, &theirs)], Mode::Whole);
+        assert_eq!(errors(&brought[0]), at, "{name}");
+        // Nor does a handler take in what somebody else found.
+        let by_handler = By { who: "窗口０１", ..*OFFICE };
+        let files = [house.list(0, name, &edits)];
+        let brought =
+            import(&mut house.desk.open(), &files, Mode::Whole, &house.desk.policy, by_handler).unwrap();
+        assert_eq!(errors(&brought[0]), at, "{name}, taken in by the handler");
+    }
+    assert_eq!(head(&house.desk), before);
+}
+
+#[test]
+fn what_the_owner_of_the_rule_brings_back_in_a_file_is_neither_confirmed_nor_cleared() {
+    let mut house = house(1, Lang::Zh);
+    let owners = BTreeSet::from(["省厅 规则组".to_owned()]);
+    house.desk.policy.owners.insert(crate::book::RULE.to_owned(), owners);
+    let before = head(&house.desk);
+    let at = BTreeSet::from([("MC854".to_owned(), format!("{LIST}!S2"))]);
+    for (name, edits) in [
+        ("a.xlsx", row(2, "属实", &[("V", text("17"))])),
+        ("b.xlsx", row(2, "不属实：匹配有误", &[("X", text("另一个人"))])),
+        ("c.xlsx", row(2, "不属实：情况合法", &[("X", text("是补发"))])),
+        ("d.xlsx", row(2, "不属实：源数据有误", &[("X", text("登记错误"))])),
+    ] {
+        let theirs = with(edits, "S2", text("省厅规则组"));
+        let brought = take(&house.desk, &[house.list(0, name, &theirs)], Mode::Whole);
+        assert_eq!(errors(&brought[0]), at, "{name}");
+    }
+    assert_eq!(head(&house.desk), before);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_does_not_hide_that_the_one_before_was() {
+    let house = house(1, Lang::Zh);
+    let a = house.list(0, "a.xlsx", &row(2, "正在核查", &[]));
+    let b = house.list(0, "b.xlsx", &row(3, "正在核查", &[]));
+    let c = house.list(0, "c.xlsx", &row(4, "正在核查", &[]));
+    let mut book = house.desk.open();
+    // The second file finds the row of its lead guarded, as by a disk that has no room for it.
+    let guard = format!(
+        "CREATE TRIGGER no_room BEFORE UPDATE ON leads WHEN old.key = '{}' BEGIN SELECT raise(ABORT, 'full'); END",
+        house.lead(0, 3)
+    );
+    rusqlite::Connection::open(house.desk.path()).unwrap().execute_batch(&guard).unwrap();
+    let brought = import(&mut book, &[a, b, c], Mode::Whole, &house.desk.policy, *OFFICE).unwrap();
+    let told: Vec<(bool, Vec<String>)> =
+        (brought.iter()).map(|b| (b.taken, b.faults.iter().map(|f| f.code.clone()).collect())).collect();
+    let codes = |code: &str| vec![code.to_owned()];
+    assert_eq!(told, [(true, vec![]), (false, codes("MC842")), (false, codes("MC867"))]);
+    assert_eq!(house.desk.lead(&house.lead(0, 2)).stage, Stage::Checked);
+    assert_eq!(house.desk.lead(&house.lead(0, 4)).stage, Stage::New);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mingcha_ledger::book::{Book, By, Filter, Lead, Listed, Mark, Night, Policy};
-use mingcha_ledger::{InputFile, RunFolder, RunWriter};
+use mingcha_ledger::{InputFile, Instant, RunFolder, RunWriter, Zone};
 use mingcha_rules::{Excused, Finding, OutcomeKind};
 
 use crate::fixture::{self, case, plain, row};
@@ -67,8 +67,20 @@ pub(crate) fn of(id: &str) -> Filter {
 }
 
 /// `zhang` on the day `day`; the names are invented.
-pub(crate) fn by(day: &str) -> By<'_> {
-    By { who: "zhang", at: day }
+pub(crate) fn by(day: &str) -> By<'static> {
+    acts("zhang", day)
+}
+
+/// Somebody in an office in Shanghai, at an instant or on a day.
+pub(crate) fn acts<'a>(who: &'a str, at: &str) -> By<'a> {
+    acts_in(Zone::default(), who, at)
+}
+
+/// The same elsewhere.
+pub(crate) fn acts_in<'a>(zone: Zone, who: &'a str, at: &str) -> By<'a> {
+    // A test is over before it has said many.
+    let at: &'static Instant = Box::leak(Box::new(Instant::given(at).unwrap()));
+    By { who, at, zone }
 }
 
 /// A night to be.

@@ -7,14 +7,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use calamine::{Reader, Xlsx, open_workbook};
-use mingcha_ledger::book::{Book, By, Policy};
+use mingcha_ledger::book::{Book, Policy};
 use mingcha_ledger::{Addressee, Dispatch, ExportOptions, Issued, Payee, Profile, issue, reissue};
 use mingcha_rules::{Diagnostic, Finding, Lang};
 use rust_xlsxwriter::ExcelDateTime;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-use crate::book::findings;
+use crate::book::{acts, findings};
 use crate::fixture::{catalogue, contracts, rule};
 
 /// What is put into a cell.
@@ -197,7 +197,7 @@ impl Order<'_> {
         };
         let (contracts, rules) = (contracts(), [rule()]);
         let catalogue = catalogue(&contracts, &rules);
-        issue(book, dispatch, out, &options, &catalogue, By { who: "zhang", at: self.at })
+        issue(book, dispatch, out, &options, &catalogue, acts("zhang", self.at))
     }
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn again(book: &mut Book, number: &str, out: &Path) -> Result<Issued,
     let (contracts, rules) = (contracts(), [rule()]);
     let catalogue = catalogue(&contracts, &rules);
     let at = "2027-01-01T00:00:00Z";
-    reissue(book, number, None, &Policy::default(), out, &options, &catalogue, By { who: "zhang", at })
+    reissue(book, number, None, &Policy::default(), out, &options, &catalogue, acts("zhang", at))
 }
 
 /// The file of an export whose name ends so.

@@ -96,7 +96,7 @@ fn an_export_never_replaces_a_file_unless_told_to() {
     fs::write(out.join("findings.csv"), "filled in").unwrap();
     assert_eq!(write(&run, &out, &options).unwrap_err().code, "MC812");
     assert_eq!(fs::read_to_string(out.join("findings.csv")).unwrap(), "filled in");
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 4, "three lists and what they are known by");
     write(&run, &out, &ExportOptions { replace: true, ..options }).unwrap();
     assert_ne!(fs::read_to_string(out.join("findings.csv")).unwrap(), "filled in");
 }

@@ -54,7 +54,7 @@ pub(crate) fn clear(reason: Clearance) -> Action {
 }
 
 pub(crate) fn recover(fen: i64) -> Action {
-    Action::Recover { amount_fen: fen, document: "R-1".to_owned() }
+    Action::Recover { amount_fen: fen, document: format!("R-{fen}"), more_than_owed: None }
 }
 
 pub(crate) fn close() -> Action {
@@ -74,6 +74,7 @@ pub(crate) fn october() -> Desk {
     each(&desk, "2026-10-10", 0..12, &visit("2026-10-10"));
     each(&desk, "2026-10-10", 20..22, &visit("2026-10-10"));
     each(&desk, "2026-10-15", 0..12, &confirm("2026-10-15"));
+    each(&desk, "2026-10-20", 12..20, &visit("2026-10-20"));
     each(&desk, "2026-10-20", 12..18, &clear(Clearance::Legitimate));
     each(&desk, "2026-10-20", 18..20, &clear(Clearance::WrongMatch));
     each(&desk, "2026-10-21", [4], &transfer());
@@ -108,7 +109,7 @@ pub(crate) fn november(desk: &Desk) {
     let handout = Handout {
         id: "H-1".to_owned(),
         recipient: "office".to_owned(),
-        at: "2026-11-05T08:00:00Z".to_owned(),
+        at: "2026-11-05T08:00:00Z".parse().unwrap(),
         expires: "2026-12-05".to_owned(),
         leads: [22, 23, 30].map(id).into(),
         ..Handout::default()
@@ -182,7 +183,12 @@ fn a_month_gone_by_is_told_as_it_was_then() {
 #[test]
 fn an_act_entered_late_counts_on_the_day_of_the_act_that_it_follows() {
     let desk = october();
-    each(&desk, "2026-11-10", [0], &recover(1));
+    let fine = Action::Recover {
+        amount_fen: 1,
+        document: "R-1".to_owned(),
+        more_than_owed: Some("a fine".to_owned()),
+    };
+    each(&desk, "2026-11-10", [0], &fine);
     each(&desk, "2026-10-11", [0], &Action::Note { text: "an old day".to_owned() });
     let mut acts = Vec::new();
     read(&desk)
@@ -203,6 +209,7 @@ fn an_outcome_belongs_to_the_version_that_it_judged() {
     let desk = Desk::new();
     desk.absorb(&Tonight::new("2026-10-05", findings(30)));
     each(&desk, "2026-10-06", 0..20, &assign());
+    each(&desk, "2026-10-07", 0..12, &visit("2026-10-07"));
     each(&desk, "2026-10-07", 0..12, &clear(Clearance::Legitimate));
     // The next version still finds some of them, has changed one that was judged, and finds others.
     let mut second = findings(40);
@@ -298,7 +305,7 @@ fn near_misses_of_the_look_back_are_in_no_class() {
         expires: "2026-12-31".to_owned(),
         ..Waiver::default()
     };
-    desk.open().waive(&waiver, by("2026-11-03")).unwrap();
+    desk.open().waive(&waiver, &desk.policy, by("2026-11-03")).unwrap();
     let mut later = findings(41);
     later[40].rule_version = 2;
     later[40].subject_id = later[3].subject_id.clone();

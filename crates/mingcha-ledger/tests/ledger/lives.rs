@@ -19,6 +19,10 @@ fn check(by: &str, document: Option<&str>) -> Check {
 }
 
 fn actions() -> Vec<Action> {
+    with_receipt("R-1")
+}
+
+fn with_receipt(receipt: &str) -> Vec<Action> {
     let text = || "as found".to_owned();
     vec![
         Action::Assign { to: Some("li".to_owned()) },
@@ -27,7 +31,11 @@ fn actions() -> Vec<Action> {
         Action::Confirm { verification: check("li", Some("2026-17")) },
         Action::Clear { reason: Clearance::WrongMatch, text: text() },
         Action::Transfer { to: "police".to_owned(), document: "T-1".to_owned() },
-        Action::Recover { amount_fen: 100, document: "R-1".to_owned() },
+        Action::Recover {
+            amount_fen: 100,
+            document: receipt.to_owned(),
+            more_than_owed: Some("interest".to_owned()),
+        },
         Action::Close { text: text() },
         Action::Reopen { text: text() },
     ]
@@ -40,11 +48,7 @@ fn every_step_is_legal_exactly_where_the_table_says() {
     let table: [(Stage, Presence, [&str; 9]); 9] = [
         (Stage::New, Presence::Live, ["assigned", "new", "-", "-", "-", "-", "-", "-", "-"]),
         (Stage::New, Presence::Resolved, ["assigned", "new", "-", "-", "-", "-", "-", "closed", "-"]),
-        (
-            Stage::Assigned,
-            Presence::Live,
-            ["assigned", "assigned", "checked", "-", "cleared", "-", "-", "-", "-"],
-        ),
+        (Stage::Assigned, Presence::Live, ["assigned", "assigned", "checked", "-", "-", "-", "-", "-", "-"]),
         (
             Stage::Checked,
             Presence::Live,
@@ -75,10 +79,10 @@ fn every_step_is_legal_exactly_where_the_table_says() {
             Stage::Assigned => vec![0],
             Stage::Checked => vec![0, 2],
             Stage::Confirmed => vec![0, 2, 3],
-            Stage::Cleared => vec![0, 4],
+            Stage::Cleared => vec![0, 2, 4],
             Stage::Transferred => vec![0, 2, 3, 5],
             Stage::Recovered => vec![0, 2, 3, 6],
-            Stage::Closed => vec![0, 4, 7],
+            Stage::Closed => vec![0, 2, 4, 7],
         }
     };
     let (finding, id) = one();
@@ -89,7 +93,8 @@ fn every_step_is_legal_exactly_where_the_table_says() {
             desk.absorb(&Tonight::new("2026-11-01", vec![finding.clone()]));
             let mut book = desk.open();
             for step in way(stage) {
-                book.act(&of(&id), &actions[step], &desk.policy, by("2026-11-01")).unwrap();
+                let way = with_receipt("R-0");
+                book.act(&of(&id), &way[step], &desk.policy, by("2026-11-01")).unwrap();
             }
             drop(book);
             if presence == Presence::Resolved {
@@ -135,7 +140,7 @@ fn every_step_names_the_field_that_is_missing() {
             "--document",
         ),
         (
-            vec![actions()[0].clone()],
+            vec![actions()[0].clone(), actions()[2].clone()],
             Action::Clear { reason: Clearance::Legitimate, text: " ".to_owned() },
             "--text",
         ),
@@ -146,8 +151,13 @@ fn every_step_names_the_field_that_is_missing() {
         ),
         (
             vec![actions()[0].clone(), actions()[2].clone(), actions()[3].clone()],
-            Action::Recover { amount_fen: 0, document: "R".to_owned() },
+            Action::Recover { amount_fen: 0, document: "R".to_owned(), more_than_owed: None },
             "--amount",
+        ),
+        (
+            vec![actions()[0].clone(), actions()[2].clone(), actions()[3].clone()],
+            Action::Recover { amount_fen: 1, document: "R".to_owned(), more_than_owed: Some(" ".to_owned()) },
+            "--more-than-owed",
         ),
     ];
     let (finding, id) = one();
@@ -201,7 +211,7 @@ fn nobody_confirms_what_they_paid_out_or_a_rule_that_they_wrote() {
             book.act(&of(&id), &actions()[step], &policy, by("2026-11-01")).unwrap();
         }
         let confirm = Action::Confirm { verification: check(verifier, Some("2026-17")) };
-        let actor = mingcha_ledger::book::By { who, at: "2026-11-01" };
+        let actor = crate::book::acts(who, "2026-11-01");
         let told = book.act(&of(&id), &confirm, &policy, actor);
         assert_eq!(
             told.as_ref().err().map(|f| f.code.as_str()),
@@ -251,9 +261,10 @@ fn many_leads_move_together_or_not_at_all() {
     let area = Filter { area: Some("880101".to_owned()), ..Filter::default() };
     let moved = book.act(&area, &actions()[0], &desk.policy, by("2026-11-01")).unwrap();
     assert_eq!(moved.len(), 6);
-    let before = book.fingerprint().unwrap();
-    // One of two is not assigned: none is cleared.
+    // One of two was not looked at: none is cleared.
     let (assigned, fresh) = ("00000000000000000000000000001000", "00000000000000000000000000001001");
+    book.act(&of(assigned), &actions()[2], &desk.policy, by("2026-11-01")).unwrap();
+    let before = book.fingerprint().unwrap();
     let two = Filter { ids: vec![assigned.to_owned(), fresh.to_owned()], ..Filter::default() };
     assert_eq!(book.act(&two, &actions()[4], &desk.policy, by("2026-11-01")).unwrap_err().code, "MC852");
     assert_eq!(book.fingerprint().unwrap(), before);
@@ -263,7 +274,7 @@ fn many_leads_move_together_or_not_at_all() {
     assert_eq!(book.act(&shared, &actions()[0], &desk.policy, by("2026-11-01")).unwrap_err().code, "MC856");
     let assigned =
         Filter { stages: vec![Stage::Assigned], assignee: Some("li".to_owned()), ..Filter::default() };
-    assert_eq!(book.leads(&assigned, &desk.policy, "2026-11-01").unwrap().len(), 6);
+    assert_eq!(book.leads(&assigned, &desk.policy, "2026-11-01").unwrap().len(), 5);
     // A filter takes those for whom the step is next: what is assigned is not assigned again.
     let rest = book.act(
         &Filter { rules: vec![RULE.to_owned()], ..Filter::default() },
@@ -299,7 +310,7 @@ fn deadlines_follow_severity_and_grade_and_turn_yellow_and_red() {
     assert_eq!(book.leads(&late, &policy, "2026-11-12").unwrap().len(), 1);
     drop(book);
     let mut book = desk.open();
-    for step in [0, 4] {
+    for step in [0, 2, 4] {
         book.act(&of(&id), &actions()[step], &policy, by("2026-11-02")).unwrap();
     }
     assert_eq!(
@@ -315,8 +326,9 @@ fn money_that_comes_back_adds_up() {
     let desk = Desk::new();
     desk.absorb(&Tonight::new("2026-11-01", vec![finding]));
     let mut book = desk.open();
-    for step in [0, 2, 3, 6, 6, 5, 6, 7] {
-        book.act(&of(&id), &actions()[step], &desk.policy, by("2026-11-02")).unwrap();
+    for (nth, step) in [0, 2, 3, 6, 6, 5, 6, 7].into_iter().enumerate() {
+        let steps = with_receipt(&format!("R-{nth}"));
+        book.act(&of(&id), &steps[step], &desk.policy, by("2026-11-02")).unwrap();
     }
     drop(book);
     assert_eq!((desk.lead(&id).recovered_fen, desk.lead(&id).stage), (300, Stage::Closed));

@@ -1,11 +1,14 @@
 //! From night to night: every mark with its near misses.
 
+use std::collections::BTreeSet;
+
 use mingcha_ledger::book::{
     Action, Book, Check, Clearance, Extracts, Filter, Handout, Mark, Presence, Stage,
 };
 use mingcha_rules::{EvidenceRow, Finding, OutcomeKind, Severity, Text};
 
 use crate::book::{Desk, RULE, Tonight, by, counts, excused, findings, of, one, with_payment};
+use crate::fixture::row;
 
 fn first(finding: &Finding) -> Desk {
     let desk = Desk::new();
@@ -18,7 +21,9 @@ fn first(finding: &Finding) -> Desk {
 fn clear(desk: &Desk, id: &str, day: &str) {
     let mut book = Book::open(&desk.path(), by(day)).unwrap();
     let clear = Action::Clear { reason: Clearance::Legitimate, text: "survivor benefit".to_owned() };
-    for action in [Action::Assign { to: Some("li".to_owned()) }, clear] {
+    let check = Check { by: "li".to_owned(), on: day.to_owned(), how: "visit".to_owned(), document: None };
+    let check = Action::Check { check, text: String::new() };
+    for action in [Action::Assign { to: Some("li".to_owned()) }, check, clear] {
         book.act(&of(id), &action, &desk.policy, by(day)).unwrap();
     }
 }
@@ -38,8 +43,51 @@ fn another_wording_or_another_place_of_the_rows_is_the_same_lead_as_it_was() {
     moved.evidence.reverse();
     let night = desk.absorb(&Tonight::new("2026-11-02", vec![moved]));
     assert_eq!(counts(&night), [("continuing", 1)]);
-    assert_eq!(desk.story(&id), ["new"]);
+    // Another clerk is no news, and is remembered: the clerk of the first night must not judge it, nor this one.
+    assert_eq!(desk.story(&id), ["new", "handled"]);
     assert_eq!(desk.leads(&of(&id), "2026-11-02")[0].tonight, Some(Mark::Continuing));
+}
+
+#[test]
+fn that_more_of_those_who_handled_it_are_named_is_no_change_of_the_lead() {
+    // A ledger of before, when the rule showed nobody; then the same rule, and then another text of it.
+    let (mut finding, id) = one();
+    for row in &mut finding.evidence {
+        row.columns.remove("operator");
+    }
+    let desk = first(&finding);
+    assert!(desk.lead(&id).handlers.is_empty());
+    let mut named = finding.clone();
+    named.evidence.push(row("pension_payees", 7, &[("operator", "qian")]));
+    let night = desk.absorb(&Tonight::new("2026-11-02", vec![named.clone()]));
+    assert_eq!(counts(&night), [("continuing", 1)], "a clerk's name is no new evidence");
+    assert!(night.changes.is_empty(), "{:?}", night.changes);
+    assert_eq!(desk.lead(&id).handlers, BTreeSet::from(["qian".to_owned()]));
+    assert_eq!(desk.leads(&of(&id), "2026-11-02")[0].tonight, Some(Mark::Continuing));
+    named.evidence[0].columns.insert("approver".to_owned(), "sun".to_owned());
+    let mut night = Tonight::new("2026-11-03", vec![named.clone()]);
+    night.hash = "text 2".to_owned();
+    assert_eq!(counts(&desk.absorb(&night)), [("continuing", 1)]);
+    // Whoever was named once stays named, also when the source no longer says so; nothing is written for that.
+    night.day = "2026-11-04".to_owned();
+    night.findings = vec![finding];
+    assert_eq!(counts(&desk.absorb(&night)), [("continuing", 1)]);
+    assert_eq!(desk.lead(&id).handlers, BTreeSet::from(["qian".to_owned(), "sun".to_owned()]));
+    assert_eq!(desk.story(&id), ["new", "handled", "handled"]);
+    desk.whole();
+}
+
+#[test]
+fn what_was_cleared_stays_cleared_when_more_of_those_who_handled_it_are_named() {
+    let (mut finding, id) = one();
+    let desk = first(&finding);
+    clear(&desk, &id, "2026-11-02");
+    finding.evidence.push(row("pension_payees", 7, &[("operator", "sun")]));
+    let mut night = Tonight::new("2026-11-03", vec![finding]);
+    night.hash = "text 2".to_owned();
+    assert_eq!(counts(&desk.absorb(&night)), [("continuing", 1)]);
+    assert_eq!(desk.lead(&id).stage, Stage::Cleared);
+    assert!(desk.lead(&id).handlers.contains("sun"));
 }
 
 #[test]
@@ -130,7 +178,7 @@ fn a_source_that_takes_its_word_back_withdraws_and_every_holder_is_told_once() {
     let handout = |export: &str, recipient: &str, lead: &[&String], cancels: &[&String]| Handout {
         id: export.to_owned(),
         recipient: recipient.to_owned(),
-        at: "2026-11-01T09:00:00Z".to_owned(),
+        at: "2026-11-01T09:00:00Z".parse().unwrap(),
         expires: "2026-12-01".to_owned(),
         leads: lead.iter().map(|id| (*id).clone()).collect(),
         cancels: cancels.iter().map(|id| (*id).clone()).collect(),

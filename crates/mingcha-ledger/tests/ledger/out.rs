@@ -12,6 +12,7 @@ use mingcha_rules::Lang;
 
 use crate::book::{Desk, Tonight, by, findings, of};
 use crate::filled::{Order, file, payees, sheet, village_code, villages};
+use crate::learning::visit;
 
 /// A ledger whose first night found these.
 fn desk(all: Vec<mingcha_rules::Finding>) -> Desk {
@@ -42,6 +43,7 @@ fn a_list_has_a_number_a_recipient_a_last_day_and_is_on_record() {
     let names: BTreeSet<String> = std::fs::read_dir(&out)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name != mingcha_ledger::export::marks::NAME)
         .collect();
     let wanted = [
         "E0001-findings.xlsx",
@@ -57,7 +59,7 @@ fn a_list_has_a_number_a_recipient_a_last_day_and_is_on_record() {
     assert_eq!(handouts.len(), 3);
     let first = &handouts[0];
     assert_eq!((first.id.as_str(), first.recipient.as_str()), ("E0001", "城关镇"));
-    assert_eq!((first.at.as_str(), first.expires.as_str()), ("2026-11-02T09:30:00Z", "2026-12-02"));
+    assert_eq!((first.at.as_stored(), first.expires.as_str()), ("2026-11-02T09:30:00Z", "2026-12-02"));
     assert_eq!(first.profile, "investigator");
     let listed: BTreeSet<String> =
         villages(3, 4).into_iter().take(4).map(|finding| finding.finding_id).collect();
@@ -74,7 +76,7 @@ fn every_page_says_for_whom_when_and_until_when_and_meta_is_very_hidden() {
         for name in ["findings.xlsx", "visits.xlsx"] {
             let path = file(&issued, name);
             let xml = part(&path, "xl/worksheets/sheet1.xml");
-            for mark in ["城关镇", issued.number.as_str(), "2026-11-02 09:30", until] {
+            for mark in ["城关镇", issued.number.as_str(), "2026-11-02 17:30 Asia/Shanghai", until] {
                 assert!(xml.contains(mark), "{mark} is not on the pages of {name}");
             }
             let book: Xlsx<_> = open_workbook(&path).unwrap();
@@ -96,6 +98,7 @@ fn only_what_is_open_leaves_and_a_person_gets_what_is_assigned_to_them() {
     let clear =
         Action::Clear { reason: mingcha_ledger::book::Clearance::Legitimate, text: "lawful".to_owned() };
     book.act(&of(&all[1].finding_id), &to("wang"), &desk.policy, by("2026-11-01")).unwrap();
+    book.act(&of(&all[1].finding_id), &visit("2026-11-01"), &desk.policy, by("2026-11-01")).unwrap();
     book.act(&of(&all[1].finding_id), &clear, &desk.policy, by("2026-11-01")).unwrap();
     let mut leads = |addressee: Addressee| -> BTreeSet<String> {
         Order { addressee, ..Order::default() }.make(&mut book, &out).unwrap();
@@ -151,13 +154,18 @@ fn what_a_killed_export_left_is_taken_away_and_what_another_is_writing_stays() {
         let folder = out.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("000000"), "names").unwrap();
+        std::fs::write(folder.join(".mingcha-unfinished"), "mingcha unfinished 1\n").unwrap();
         std::fs::File::create(folder.join("lock")).unwrap()
     };
     let going_on = begun(".export.partial-1-0");
     going_on.lock().unwrap();
     drop(begun(".export.partial-2-0"));
+    // Somebody's own, whatever it is called.
+    drop(begun(".export.partial-letters"));
+    std::fs::remove_file(out.join(".export.partial-letters/.mingcha-unfinished")).unwrap();
     Order::default().make(&mut desk.open(), &out).unwrap();
     assert!(out.join(".export.partial-1-0/000000").exists() && !out.join(".export.partial-2-0").exists());
+    assert!(out.join(".export.partial-letters/000000").exists(), "what bears no mark was taken");
 }
 
 #[test]
@@ -178,6 +186,7 @@ fn a_lead_that_was_opened_anew_comes_back_to_whoever_held_it() {
     act(to_li());
     assert_eq!(list("2026-11-02T07:00:00+08:00"), Ok(1));
     let clear = mingcha_ledger::book::Clearance::Legitimate;
+    act(visit("2026-11-01"));
     act(Action::Clear { reason: clear, text: "lawful".to_owned() });
     act(Action::Reopen { text: "it was not".to_owned() });
     act(to_li());

@@ -356,8 +356,19 @@ fn page_and_workbook_say_the_same_and_nothing_is_written_twice() {
         for (sheet, (title, rows)) in sheets[1..].iter().zip(page.tables()) {
             let range = workbook.worksheet_range(sheet).unwrap();
             assert_eq!(range.get_value((0, 0)).unwrap().to_string(), title);
-            // The heading of the columns stands in the third row.
-            assert_eq!(range.height(), 2 + rows.len(), "{title}");
+            // The heading of the columns stands in the third row; in the fourth where the table has sums of money, over
+            // which it is said how they are counted.
+            let sums = rows[0].iter().any(|head| {
+                let money = head.contains('元') || head.contains("uan");
+                money && (rows[0].len() > 7 || !(head.contains("追回") || head.contains("Recovered")))
+            });
+            let said = [
+                "同一笔钱被几条规则查出就计几次，实际金额可能较小。",
+                "The same payment is counted once for each rule that flags it; the money itself may be less.",
+            ];
+            let above = range.get_value((2, 0)).map(ToString::to_string).unwrap_or_default();
+            assert_eq!(said.contains(&above.as_str()), sums, "{title}: {above}");
+            assert_eq!(range.height(), 2 + usize::from(sums) + rows.len(), "{title}");
         }
         let again = report(&book, &desk.policy, &asked, &Catalogue::default(), &out).unwrap_err();
         assert_eq!(again.code, "MC812");

@@ -45,7 +45,7 @@ fn a_lead_that_somebody_works_on_or_holds_is_not_due() {
     let handout = Handout {
         id: "E-1".to_owned(),
         recipient: "county".to_owned(),
-        at: "2026-11-02".to_owned(),
+        at: "2026-11-02".parse().unwrap(),
         expires: "2027-11-02".to_owned(),
         leads: [ids[1].clone()].into(),
         ..Handout::default()
@@ -60,6 +60,7 @@ fn a_lead_that_somebody_works_on_or_holds_is_not_due() {
         Handout { id: "E-2".to_owned(), leads: BTreeSet::new(), cancels: [ids[1].clone()].into(), ..handout };
     book.hand_out(&told, by("2027-02-01")).unwrap();
     let clear = Action::Clear { reason: Clearance::WrongData, text: "gone".to_owned() };
+    book.act(&of(&ids[0]), &crate::learning::visit("2027-02-20"), &desk.policy, by("2027-02-20")).unwrap();
     book.act(&of(&ids[0]), &clear, &desk.policy, by("2027-02-20")).unwrap();
     let mut both = vec![ids[1].clone(), ids[2].clone()];
     both.sort();
@@ -76,6 +77,7 @@ fn what_is_destroyed_is_announced_then_certified_and_the_chain_stays_whole() {
         sha256: "ab".repeat(32),
         bytes: 12,
         since: "2026-01-01".to_owned(),
+        ..Destroyed::default()
     };
     let certificate =
         Certificate { kind: "exports".to_owned(), authority: "rule 7".to_owned(), items: vec![item] };
@@ -84,7 +86,7 @@ fn what_is_destroyed_is_announced_then_certified_and_the_chain_stays_whole() {
     let seq = book.condemn(&certificate, by("2026-11-02")).unwrap();
     assert_eq!(book.condemned().unwrap(), [(seq, certificate.clone())]);
     assert!(book.destroyed().unwrap().is_empty());
-    book.certify(seq, by("2026-11-02")).unwrap();
+    book.certify(seq, &[], by("2026-11-02")).unwrap();
     assert!(book.condemned().unwrap().is_empty());
     assert_eq!(book.destroyed().unwrap(), [certificate]);
     assert_eq!(book.fingerprint().unwrap(), before, "what is known of leads did not change");
@@ -118,11 +120,12 @@ fn a_run_folder_that_is_missing_or_changed_is_a_fault_and_one_with_a_certificate
         sha256: seal,
         bytes: 1,
         since: "2026-11-01".to_owned(),
+        ..Destroyed::default()
     };
     let certificate = Certificate { kind: "runs".to_owned(), authority: "x".to_owned(), items: vec![item] };
     let seq = book.condemn(&certificate, by("2026-11-03")).unwrap();
     assert_eq!(codes(prove()), ["MC910"], "announced is not certified");
-    book.certify(seq, by("2026-11-03")).unwrap();
+    book.certify(seq, &[], by("2026-11-03")).unwrap();
     let proof = prove();
     assert!(proof.faults.is_empty(), "{proof:?}");
     assert_eq!(proof.remarks[0].code, "MC913");
@@ -164,4 +167,26 @@ fn whoever_looks_into_the_extracts_hears_of_all_subjects_at_once() {
     assert_eq!((night.marks["withdrawn"], night.marks["resolved"]), (3, 2));
     let gone = desk.leads(&Filter::default(), "2026-11-02");
     assert!(gone.iter().all(|l| l.lead.presence != Presence::Live));
+}
+
+#[test]
+fn what_was_destroyed_is_gone_from_the_log_or_it_is_said() {
+    let (finding, id) = one();
+    let desk = Desk::new();
+    desk.absorb(&Tonight::new("2026-11-01", vec![finding]));
+    let secret = desk.lead(&id).subject_id;
+    let lies_in = |file: &str| {
+        let bytes = std::fs::read(desk.dir.path().join(file)).unwrap_or_default();
+        bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+    };
+    let reader = Book::read(&desk.path()).unwrap();
+    assert_eq!(reader.history(&id).unwrap().len(), 1);
+    let mut book = desk.open();
+    book.purge(std::slice::from_ref(&id), "rule 7", by("2026-11-01")).unwrap();
+    let warnings = book.take_warnings();
+    assert_eq!(warnings.iter().map(|w| w.code.as_str()).collect::<Vec<_>>(), ["MC866"]);
+    drop((book, reader));
+    drop(desk.open());
+    assert!(!lies_in("ledger.sqlite") && !lies_in("ledger.sqlite-wal"));
+    desk.whole();
 }

@@ -173,6 +173,21 @@ fn an_earlier_run_is_replaced_and_anything_else_is_left_alone() {
 }
 
 #[test]
+fn a_run_in_which_somebody_put_something_of_their_own_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished(folder.path(), findings());
+    fs::write(run.path().join("letter.txt"), "dear all").unwrap();
+    assert_eq!(RunWriter::create(run.path()).unwrap_err().code, "MC802");
+    fs::remove_file(run.path().join("letter.txt")).unwrap();
+    // It may come while the new run is being written.
+    let mut writer = RunWriter::create(run.path()).unwrap();
+    record(findings()).write(&mut writer).unwrap();
+    fs::write(run.path().join("letter.txt"), "dear all").unwrap();
+    assert_eq!(writer.commit().unwrap_err().code, "MC801");
+    assert!(run.path().join("letter.txt").exists());
+}
+
+#[test]
 fn one_changed_byte_is_found_in_every_file() {
     for name in ["findings.parquet", "excused.parquet", "rules.parquet", "manifest.json"] {
         let folder = tempfile::tempdir().unwrap();

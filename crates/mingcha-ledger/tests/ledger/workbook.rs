@@ -224,6 +224,15 @@ fn the_summary_tells_counts_money_and_what_was_not_evaluated() {
     assert!(has("PEN-13|同月重复发放养老金|有线索|低|4|12.12"), "{summary:#?}");
     assert!(has("PEN-02|火化后仍领取养老金|未评估||||缺少数据集 火化"), "{summary:#?}");
     assert!(has("PEN-09|超高龄领取养老金|未发现||0"), "{summary:#?}");
+    // Over every table with sums, directly under its title.
+    for title in ["按严重程度", "按规则", "按地区"] {
+        let at = summary.iter().position(|line| line.trim_end_matches('|') == title).unwrap();
+        assert_eq!(
+            summary[at + 1].trim_end_matches('|'),
+            "同一笔钱被几条规则查出就计几次，实际金额可能较小。",
+            "{title}: {summary:#?}"
+        );
+    }
 }
 
 #[test]

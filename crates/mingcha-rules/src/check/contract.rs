@@ -7,6 +7,7 @@ use super::rule::is_sql_name;
 use super::view::not_a_name;
 use crate::contract::{Contract, FieldType, PersonKey, PiiClass};
 use crate::diagnostic::Place;
+use crate::handler::{HANDLERS, heads_handler};
 use crate::library::{BUILTIN_TABLES, Library};
 
 /// SQL columns that the store adds.
@@ -221,6 +222,34 @@ pub(super) fn max_age(library: &Library, contract: &Contract) -> Vec<Found> {
         )];
     }
     Vec::new()
+}
+
+/// Whom a field of another name names would be shown with no lead, and could judge what they handled.
+pub(super) fn handlers_are_called_so(library: &Library, contract: &Contract) -> Vec<Found> {
+    let fields = contract.fields.iter().enumerate();
+    let headed = |field: &&crate::contract::Field| {
+        let mut headings = field.aliases.iter().chain([&field.title.zh]);
+        headings.any(|heading| heads_handler(heading))
+    };
+    fields
+        .filter(|(_, field)| matches!(field.ty, FieldType::Text | FieldType::Code) && !field.names_handler())
+        .filter(|(_, field)| headed(field))
+        .map(|(n, field)| {
+            Found::new(
+                place(library, contract, &format!("fields[{n}].name")),
+                format!("`{}` 像是记录经办或审批人的字段，经办人回避不会认得它", field.name),
+                format!(
+                    "`{}` seems to say who handled a row; nobody is kept from judging what they handled by a field of this name",
+                    field.name
+                ),
+            )
+            .help(
+                format!("字段名请用 {} 之一，列名写入 aliases", HANDLERS.join("、")),
+                format!("call it one of {}; headings go into `aliases`", HANDLERS.join(", ")),
+            )
+            .warning()
+        })
+        .collect()
 }
 
 pub(super) fn ids_are_personal_data(library: &Library, contract: &Contract) -> Vec<Found> {

@@ -237,6 +237,7 @@ const BREAKS: &[(&str, &str, &str, &str)] = &[
     ("MC130", "Look at the books", "<first step>", "<first step>"),
     ("MC130", "FROM payments p\n", "FROM payments p -- <say which>\n", "<say which>"),
     ("MC131", "matter: [day]", "matter: [day, day]", "day"),
+    ("MC290", "{zh: 流水号, en: Serial}", "{zh: 经办人, en: Serial}", "serial"),
     ("MC301", "references: [规程]", "references: ['11010519491231002X']", "11010519491231002X"),
     ("MC302", ", pii: direct_id", "", "id_number"),
     ("MC401", "kind: hit", "kind: excluded", "cases"),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::NaiveDate;
 
+use crate::clock;
 use crate::config::Expected;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -76,10 +77,9 @@ impl Arrival<'_> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the rim: whether somebody still writes a file")]
 fn age(changed: Option<SystemTime>) -> Duration {
     // A file from the future, or of a disk that knows no times, is as old as can be.
-    changed.and_then(|changed| SystemTime::now().duration_since(changed).ok()).unwrap_or(Duration::MAX)
+    changed.map_or(Duration::MAX, clock::since)
 }
 
 fn pause(length: Duration, interrupt: &Interrupt) -> Result<(), Failure> {

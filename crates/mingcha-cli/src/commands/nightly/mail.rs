@@ -14,8 +14,8 @@ use mingcha_rules::text::Text;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::super::run;
 use super::notify::{PATIENCE, no_tls, said, tls_fault};
+use crate::clock;
 use crate::config::Listener;
 
 /// Lines that one answer may have.
@@ -65,7 +65,9 @@ pub(super) fn send(listener: &Listener, password: &str, subject: &str, text: &st
 
 /// The message: ASCII throughout, so that no server has to be asked what it takes, and no line begins with a dot.
 fn letter(listener: &Listener, subject: &str, text: &str) -> String {
-    let date = DateTime::parse_from_rfc3339(&run::now()).map(|now| now.to_rfc2822()).unwrap_or_default();
+    let date = DateTime::parse_from_rfc3339(clock::now().as_stored())
+        .map(|now| now.to_rfc2822())
+        .unwrap_or_default();
     let body = STANDARD.encode(text.replace('\n', "\r\n"));
     let lines: Vec<&str> =
         (0..body.len()).step_by(WIDTH).map(|at| &body[at..body.len().min(at + WIDTH)]).collect();

@@ -21,25 +21,26 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use mingcha_files::unfinished;
 use mingcha_intake::Store;
 use mingcha_ledger::book::{Filter, Presence};
 use mingcha_ledger::report::{Asked, Subject, report};
-use mingcha_ledger::{Addressee, Book, ExportOptions, Profile, RunFolder, file_name};
+use mingcha_ledger::{Addressee, Book, ExportOptions, Instant, Names, Profile, RunFolder, Zone, file_name};
 use mingcha_rules::diagnostic::Diagnostic;
 use mingcha_rules::finding::OutcomeKind;
 use serde_json::json;
 
-use super::{Context, export, ledger, prepare, purge, run};
+use super::{Context, export, filter, ledger, prepare, purge, run};
 use crate::args::{self, Format, Nightly, Packs, Power};
-use crate::config;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::lock::{self, Lock};
 use crate::packs::Shelf;
 use crate::progress::Bars;
 use crate::render::count;
+use crate::{clock, config};
 use arrival::Arrival;
 use schedule::Schedule;
 use state::{Heart, Letter, NightRecord, Sign, State, Step};
@@ -52,8 +53,9 @@ const MOST_REPORTED: usize = 50;
 const MOST_LETTERS: usize = 200;
 
 pub(super) fn run(context: &Context, args: &Nightly) -> Outcome {
+    filter::of_nightly(args)?;
     let plan = Plan::read(context)?;
-    let now = plan.moment(args.desk.at.as_deref());
+    let now = plan.moment(args.desk.at.as_ref());
     let office = Office {
         context,
         plan: &plan,
@@ -79,6 +81,7 @@ pub(super) struct Plan {
     pub(super) folder: PathBuf,
     /// When nights are due.
     pub(super) schedule: Schedule,
+    zone: Zone,
     data: PathBuf,
     store: PathBuf,
     lists: Option<PathBuf>,
@@ -96,8 +99,8 @@ impl Plan {
         let text = |key: &str| config.setting(key, None).map(|s| s.text);
         let number = |key: &str| text(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         config.needed("ledger.path", "--ledger", None)?;
-        let zone = text("nightly.zone").unwrap_or_default();
-        let schedule = Schedule::new(text("nightly.schedule").as_deref(), &zone).map_err(Failure::usage)?;
+        let zone = context.zone;
+        let schedule = Schedule::new(text("nightly.schedule").as_deref(), zone).map_err(Failure::usage)?;
         let rules = text("nightly.rules").unwrap_or_default();
         if !config.night.receivers.is_empty() {
             config.needed("paths.export", "paths.export", None)?;
@@ -109,6 +112,7 @@ impl Plan {
         Ok(Self {
             folder: config.needed("nightly.folder", "nightly.folder", None)?,
             schedule,
+            zone,
             data: config.needed("paths.data", "--data", None)?,
             store: config.needed("paths.store", "--store", None)?,
             lists: config.path("paths.export", None),
@@ -121,12 +125,16 @@ impl Plan {
         })
     }
 
+    /// Runs that a night is at, or upon which the next one builds.
+    pub(super) fn runs_at_work(&self) -> Result<Vec<PathBuf>, Failure> {
+        let state = State::read(&self.folder)?;
+        let runs = state.open.iter().chain(&state.last).map(|night| PathBuf::from(&night.run));
+        Ok(runs.filter(|run| !run.as_os_str().is_empty()).collect())
+    }
+
     /// The moment that is taken for now: as given, or read from the clock.
-    pub(super) fn moment(&self, at: Option<&str>) -> DateTime<Utc> {
-        let text = at.map_or_else(run::now, str::to_owned);
-        let moment = DateTime::parse_from_rfc3339(&text).map(|at| at.with_timezone(&Utc)).ok();
-        let day = || config::parse_date(&text).map(|day| self.schedule.midnight(day));
-        moment.or_else(day).unwrap_or_default()
+    pub(super) fn moment(&self, at: Option<&Instant>) -> DateTime<Utc> {
+        self.zone.moment(&at.cloned().unwrap_or_else(clock::now))
     }
 }
 
@@ -147,7 +155,8 @@ impl Office<'_> {
         let folder = &self.plan.folder;
         self.context.config.setting("ledger.as", self.desk.who.clone()).ok_or_else(ledger::nobody)?;
         fs::create_dir_all(folder.join("runs")).map_err(|e| Failure::disk(folder, &e))?;
-        let holder = format!("mingcha nightly, process {}, since {}", std::process::id(), run::now());
+        let holder =
+            format!("mingcha nightly, process {}, since {}", std::process::id(), clock::now().as_stored());
         let _lock = Lock::named(folder, &holder)?;
         let mut state = State::read(folder)?;
         let mut due = self.due(&state, again, as_of)?;
@@ -181,7 +190,7 @@ impl Office<'_> {
     /// The night that is due now, as it would begin.
     fn due(&self, state: &State, again: bool, as_of: Option<&str>) -> Result<NightRecord, Failure> {
         let moment = |text: &str| DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&Utc)).ok();
-        let mut night = NightRecord { began: self.at(), ..NightRecord::default() };
+        let mut night = NightRecord { began: self.at().into(), ..NightRecord::default() };
         if let (true, Some(last)) = (again, &state.last) {
             // Once more, beside what was there.
             night.as_of.clone_from(&last.as_of);
@@ -191,7 +200,7 @@ impl Office<'_> {
         let due = match prepare::day("--as-of", as_of)? {
             Some(day) => {
                 night.as_of = day.to_string();
-                self.plan.schedule.midnight(day)
+                self.plan.zone.beginning(day)
             }
             None => {
                 let due = self.plan.schedule.last(self.now).ok_or_else(never)?;
@@ -211,8 +220,13 @@ impl Office<'_> {
     }
 
     /// What the ledger notes as the time.
-    fn at(&self) -> String {
-        self.desk.at.clone().unwrap_or_else(run::now)
+    fn at(&self) -> Instant {
+        self.desk.at.clone().unwrap_or_else(clock::now)
+    }
+
+    /// An instant of the record, for a reader.
+    fn shown(&self, at: &str) -> String {
+        at.parse().map_or_else(|_| "?".to_owned(), |at| self.plan.zone.shown(&at))
     }
 
     /// The open night, from its open step to its end.
@@ -251,7 +265,7 @@ impl Office<'_> {
         }
         // The night is over from here on, whatever becomes of the messages.
         let Some(mut night) = state.open.take() else { return Ok(Exit::Done) };
-        night.ended = self.at();
+        night.ended = self.at().into();
         let letter = notify::letter(&night, self.context.screen.lang, self.plan.link.as_deref());
         self.post(state, &letter);
         let exit = Exit::of_code(night.exit);
@@ -317,8 +331,8 @@ impl Office<'_> {
             }
             Step::Tell | Step::Done => {
                 // Counted only; what is due is destroyed by `mingcha purge`, on somebody's authority.
-                let today = self.at();
-                night.to_purge = purge::count_due(self.context, self.plan, today.get(..10).unwrap_or(&today));
+                let today = self.plan.zone.date(&self.at());
+                night.to_purge = purge::count_due(self.context, self.plan, today);
                 Step::Done
             }
         })
@@ -353,7 +367,7 @@ impl Office<'_> {
         let shelf = Shelf::open(context, self.packs);
         prepare::contracts_must_stand(&shelf)?;
         let _lock = Lock::take(&plan.store)?;
-        prepare::sweep(&plan.store)?;
+        prepare::sweep(context, &plan.store)?;
         let bars = Bars::new(context, context.shows_progress(self.format));
         let intake =
             args::Intake { accept_damaged_ids: false, shards: None, extract_date: None, encoding: None };
@@ -526,7 +540,10 @@ impl Office<'_> {
             };
             let out = out.join("for").join(file_name(receiver.name()));
             match export::hand_out(&mut book, &desk, order, &out, &options, &catalogue) {
-                Ok(issued) => made.numbers.push(issued.number),
+                Ok(issued) => {
+                    made.numbers.push(issued.number);
+                    ledger::unfinished(self.context, &mut book);
+                }
                 // Nothing is open there, or the recipient has it all.
                 Err(fault) if matches!(fault.code.as_str(), "MC855" | "MC894") => {}
                 Err(fault) => {
@@ -540,7 +557,7 @@ impl Office<'_> {
             let listed: BTreeSet<&String> =
                 lists.iter().filter(|list| !list.whose.is_empty()).flat_map(|list| &list.leads).collect();
             let open = Filter { open: true, ..Filter::default() };
-            let open = book.leads(&open, &desk.policy, desk.by().day())?.into_iter().map(|open| open.lead);
+            let open = book.leads(&open, &desk.policy, &desk.by().day())?.into_iter().map(|open| open.lead);
             let unlisted = open.filter(|lead| {
                 lead.presence == Presence::Live
                     && !held.contains(&lead.rule_id)
@@ -564,13 +581,25 @@ impl Office<'_> {
             return Ok(listed);
         }
         let name = out.file_name().unwrap_or_default().to_string_lossy();
-        let aside = out.with_file_name(format!(".{name}.partial"));
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(|e| Failure::disk(&aside, &e))?;
-        }
-        mingcha_ledger::export(run, &aside, &options, &export::catalogue(&shelf)).map_err(export::refused)?;
-        fs::rename(&aside, out).map_err(|e| Failure::disk(out, &e))?;
+        let root = out.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(root).map_err(|e| Failure::disk(root, &e))?;
+        let left = unfinished::sweep(root, &name, "lists").map_err(|e| Failure::disk(root, &e))?;
+        super::left_alone(self.context, &left);
+        let aside = unfinished::create(root, &name, "lists").map_err(|e| Failure::disk(root, &e))?;
+        let names = self.names(run, options.profile)?;
+        // In a folder of their own in there: who may open it follows from what their reader may see.
+        let lists = aside.join("lists");
+        mingcha_ledger::export_as(run, names, &lists, &options, &export::catalogue(&shelf))
+            .map_err(export::refused)?;
+        fs::rename(&lists, out).map_err(|e| Failure::disk(out, &e))?;
+        unfinished::discard(&aside).map_err(|e| Failure::disk(&aside, &e))?;
         Ok(listed)
+    }
+
+    /// What masked lists of `run` call its findings: as all other lists of the office do.
+    fn names(&self, run: &RunFolder, profile: Profile) -> Result<Option<Names>, Failure> {
+        let masked = profile == Profile::Supervisor;
+        masked.then(|| ledger::names(self.context, self.desk.ledger.as_deref(), run)).transpose()
     }
 
     /// Rules whose lists something holds back, and why.
@@ -614,12 +643,11 @@ impl Office<'_> {
         }
         let path = self.context.config.needed("ledger.path", "--ledger", None)?;
         let shelf = Shelf::open(self.context, self.packs);
-        let today = self.at();
         let asked = Asked {
             subject: Subject::Night((night.number > 0).then_some(night.number)),
             profile: export::options(self.context).profile,
             lang: self.context.screen.lang,
-            today: today.get(..10).unwrap_or(&today).to_owned(),
+            today: self.plan.zone.day(&self.at()).into(),
             limit: MOST_REPORTED,
             replace: true,
         };
@@ -654,7 +682,7 @@ impl Office<'_> {
         let mut kept = Vec::new();
         for mut letter in std::mem::take(&mut state.letters) {
             let Some(listener) = self.context.config.night.listeners.get(letter.to) else { continue };
-            if let Err(why) = notify::deliver(listener, &letter, millis()) {
+            if let Err(why) = notify::deliver(listener, &letter, clock::millis()) {
                 letter.failed += 1;
                 self.context.screen.diagnostics(&[notify::undelivered(letter.to, &why, letter.failed)]);
                 kept.push(letter);
@@ -767,9 +795,10 @@ impl Office<'_> {
         let moment = |text: &str| DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&Utc)).ok();
         if let (true, Some(sign)) = (held, sign) {
             let step = sign.step.title();
-            let (day, since, beat) = (&sign.as_of, &sign.since, &sign.beat);
-            let silent =
-                moment(beat).zip(moment(&run::now())).map_or(0, |(beat, now)| (now - beat).num_seconds());
+            let (day, since) = (&sign.as_of, self.shown(&sign.since));
+            let beat = self.shown(&sign.beat);
+            let now = self.plan.moment(None);
+            let silent = moment(&sign.beat).map_or(0, |beat| (now - beat).num_seconds());
             return if silent > SILENCE {
                 Health::new(
                     "silent",
@@ -843,7 +872,7 @@ impl Office<'_> {
                 format!("ok: no night so far{next_en}"),
             ),
             Some(last) => {
-                let (day, ended, code) = (&last.as_of, &last.ended, last.exit);
+                let (day, ended, code) = (&last.as_of, self.shown(&last.ended), last.exit);
                 let exit = Exit::of_code(code);
                 if matches!(exit, Exit::Done | Exit::Threshold) {
                     Health::new(
@@ -910,11 +939,6 @@ fn inputs(fault: Diagnostic) -> Failure {
 
 fn day_of(night: &NightRecord) -> Result<NaiveDate, Failure> {
     config::parse_date(&night.as_of).ok_or_else(never)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the rim: robots want the time beside a signature")]
-fn millis() -> u128 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis())
 }
 
 fn never() -> Failure {

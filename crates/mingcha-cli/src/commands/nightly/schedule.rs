@@ -5,9 +5,10 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
+use mingcha_ledger::Zone;
 use mingcha_rules::diagnostic::Diagnostic;
 
 /// Nights that were missed are counted up to this.
@@ -18,20 +19,12 @@ const MOST_MISSED: u64 = 400;
 pub(crate) struct Schedule {
     /// Absent: whenever somebody starts one.
     cron: Option<Cron>,
-    zone: Tz,
+    zone: Zone,
 }
 
 impl Schedule {
-    /// `cron` has five fields (or six, with seconds first); `zone` is a name such as Asia/Shanghai.
-    pub(crate) fn new(cron: Option<&str>, zone: &str) -> Result<Self, Diagnostic> {
-        let zone = Tz::from_str(zone).map_err(|_| {
-            Diagnostic::error(
-                "MC906",
-                format!("`nightly.zone` 需要时区名，但得到 `{zone}`"),
-                format!("wanted the name of a time zone in `nightly.zone`, got `{zone}`"),
-            )
-            .with_help("例如 Asia/Shanghai", "Asia/Shanghai, for example")
-        })?;
+    /// `cron` has five fields (or six, with seconds first) and speaks of the clocks of the office.
+    pub(crate) fn new(cron: Option<&str>, zone: Zone) -> Result<Self, Diagnostic> {
         let parsed = cron.map(|text| {
             Cron::from_str(text).map_err(|e| {
                 Diagnostic::error(
@@ -50,7 +43,7 @@ impl Schedule {
 
     /// The last moment at or before `now` at which a night was due; `now` itself without a schedule.
     pub(crate) fn last(&self, now: DateTime<Utc>) -> Option<DateTime<Tz>> {
-        let here = now.with_timezone(&self.zone);
+        let here = now.with_timezone(&self.zone.tz());
         match &self.cron {
             None => Some(here),
             Some(cron) => cron.find_previous_occurrence(&here, true).ok(),
@@ -60,7 +53,7 @@ impl Schedule {
     /// The next moment after `now`; none without a schedule.
     pub(crate) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Tz>> {
         let cron = self.cron.as_ref()?;
-        cron.find_next_occurrence(&now.with_timezone(&self.zone), false).ok()
+        cron.find_next_occurrence(&now.with_timezone(&self.zone.tz()), false).ok()
     }
 
     /// Nights that were due after `done` and before `due`: those that nobody ran.
@@ -75,19 +68,17 @@ impl Schedule {
         }
         missed
     }
-
-    /// Midnight of a day, for a night that is asked for by its date.
-    pub(crate) fn midnight(&self, day: NaiveDate) -> DateTime<Utc> {
-        let local = day.and_time(chrono::NaiveTime::MIN).and_local_timezone(self.zone);
-        local
-            .earliest()
-            .map_or_else(|| day.and_time(chrono::NaiveTime::MIN).and_utc(), |at| at.with_timezone(&Utc))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
+
     use super::*;
+
+    fn zone(name: &str) -> Zone {
+        name.parse().unwrap()
+    }
 
     fn at(text: &str) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
@@ -95,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_night_belongs_to_the_moment_at_which_it_was_due() {
-        let schedule = Schedule::new(Some("30 2 * * *"), "Asia/Shanghai").unwrap();
+        let schedule = Schedule::new(Some("30 2 * * *"), zone("Asia/Shanghai")).unwrap();
         for (now, due) in [
             ("2026-07-01T02:30:00+08:00", "2026-07-01T02:30:00+08:00"),
             ("2026-07-01T02:29:59+08:00", "2026-06-30T02:30:00+08:00"),
@@ -113,19 +104,19 @@ mod tests {
 
     #[test]
     fn missed_nights_are_those_between_the_last_and_the_due_one() {
-        let schedule = Schedule::new(Some("30 2 * * *"), "Asia/Shanghai").unwrap();
+        let schedule = Schedule::new(Some("30 2 * * *"), zone("Asia/Shanghai")).unwrap();
         let missed = |done: &str, due: &str| schedule.missed(at(done), at(due));
         assert_eq!(missed("2026-07-01T02:30:00+08:00", "2026-07-02T02:30:00+08:00"), 0);
         assert_eq!(missed("2026-07-01T02:30:00+08:00", "2026-07-05T02:30:00+08:00"), 3);
         assert_eq!(missed("2020-01-01T02:30:00+08:00", "2026-07-05T02:30:00+08:00"), MOST_MISSED);
-        let weekdays = Schedule::new(Some("30 2 * * 1-5"), "Asia/Shanghai").unwrap();
+        let weekdays = Schedule::new(Some("30 2 * * 1-5"), zone("Asia/Shanghai")).unwrap();
         // From Friday to Monday nothing was missed.
         assert_eq!(weekdays.missed(at("2026-07-03T02:30:00+08:00"), at("2026-07-06T02:30:00+08:00")), 0);
     }
 
     #[test]
     fn clocks_that_change_neither_skip_nor_repeat_a_night() {
-        let schedule = Schedule::new(Some("30 2 * * *"), "Europe/Berlin").unwrap();
+        let schedule = Schedule::new(Some("30 2 * * *"), zone("Europe/Berlin")).unwrap();
         // 2026-03-29: from two to three. 2026-10-25: three becomes two.
         for (from, days) in [("2026-03-27T12:00:00Z", 4), ("2026-10-23T12:00:00Z", 4)] {
             let mut now = at(from);
@@ -142,20 +133,17 @@ mod tests {
 
     #[test]
     fn without_a_schedule_a_night_is_due_when_somebody_starts_it() {
-        let schedule = Schedule::new(None, "Asia/Shanghai").unwrap();
+        let schedule = Schedule::new(None, zone("Asia/Shanghai")).unwrap();
         let now = at("2026-06-30T20:00:00Z");
         assert_eq!(schedule.last(now).unwrap().to_rfc3339(), "2026-07-01T04:00:00+08:00");
         assert_eq!(schedule.next(now), None);
         assert_eq!(schedule.missed(now, at("2026-07-30T20:00:00Z")), 0);
-        assert_eq!(schedule.midnight("2026-07-01".parse().unwrap()), at("2026-07-01T00:00:00+08:00"));
     }
 
     #[test]
     fn what_is_no_schedule_is_refused_with_an_example() {
-        for (cron, zone) in
-            [("half past two", "Asia/Shanghai"), ("61 2 * * *", "Asia/Shanghai"), ("30 2 * * *", "Mars")]
-        {
-            let fault = Schedule::new(Some(cron), zone).unwrap_err();
+        for cron in ["half past two", "61 2 * * *"] {
+            let fault = Schedule::new(Some(cron), Zone::default()).unwrap_err();
             assert_eq!(fault.code, "MC906");
             assert!(fault.help.is_some());
         }

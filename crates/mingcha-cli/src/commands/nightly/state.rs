@@ -16,7 +16,7 @@ use mingcha_rules::text::Text;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::run;
+use crate::clock;
 use crate::exit::{Exit, Failure};
 
 /// Seconds between signs of life.
@@ -251,7 +251,7 @@ pub(crate) struct Heart {
 impl Heart {
     /// Begins to beat for the night of `as_of`.
     pub(crate) fn start(folder: &Path, as_of: &str, step: Step) -> Self {
-        let now = run::now();
+        let now = String::from(clock::now());
         let sign = Sign {
             as_of: as_of.to_owned(),
             step,
@@ -274,7 +274,7 @@ impl Heart {
         {
             let mut sign = self.sign.lock().unwrap_or_else(PoisonError::into_inner);
             sign.step = step;
-            sign.since = run::now();
+            sign.since = clock::now().into();
             sign.beat = sign.since.clone();
         }
         self.write();
@@ -290,7 +290,7 @@ impl Heart {
 fn beats(folder: &Path, sign: &Mutex<Sign>, stopped: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(Duration::from_secs(BEAT)) {
         let mut sign = sign.lock().unwrap_or_else(PoisonError::into_inner);
-        sign.beat = run::now();
+        sign.beat = clock::now().into();
         let _ = replace(&folder.join("status.json"), &*sign);
     }
 }
