@@ -226,6 +226,7 @@ impl Writer<'_> {
             let row = Certificate {
                 certificate_no: format!("C88{:010}", subject.person.index).into(),
                 version: Some(1),
+                status: "有效".into(),
                 id_number: self.spelt(&subject.person.identity),
                 name: self.written(&subject.name),
                 death_time: Some(moment(death, self.dice.below(1440) as u32)),
@@ -341,7 +342,9 @@ impl Writer<'_> {
             sentence_type: Cow::Borrowed(*self.dice.pick(&kinds)),
             custody_start: Some(start),
             custody_end: (end <= self.clock().as_of).then_some(end),
+            term_end: Some(end),
             place: "归湖监狱".into(),
+            ..Custody::default()
         };
         self.rows.custody.push(row);
     }
@@ -514,6 +517,7 @@ impl Writer<'_> {
             let refund = Refund {
                 id_number: self.spelt(&subject.person.identity),
                 period_month: Some(last),
+                scheme: "".into(),
                 amount: Some(Fen(monthly)),
                 state: "1".into(),
                 credited_date: Some(last.plus(1).day(20)),

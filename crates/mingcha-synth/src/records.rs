@@ -199,6 +199,7 @@ records! {
     Refund, "pension_refunds", refunds {
         id_number: Text "身份证号",
         period_month: Month "费款所属期",
+        scheme: Text "险种类型",
         amount: Money "退款金额",
         state: Text "退款状态",
         credited_date: Date "到账日期",
@@ -207,6 +208,7 @@ records! {
     Certificate, "death_certificates", certificates {
         certificate_no: Text "证明编号",
         version: Int "版本号",
+        status: Text "证明状态",
         id_number: Text "身份证号",
         name: Text "姓名",
         death_time: Moment "死亡时间",
@@ -266,8 +268,11 @@ records! {
         id_number: Text "身份证号",
         name: Text "姓名",
         sentence_type: Text "刑罚类别",
+        detained_on: Date "羁押日期",
         custody_start: Date "收监日期",
         custody_end: Date "释放日期",
+        term_end: Date "刑满日期",
+        release_type: Text "释放类别",
         place: Text "服刑地点",
     }
     /// 数据覆盖.

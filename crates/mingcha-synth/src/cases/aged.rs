@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     each("silent at 84, lives in a care home", silent_care),
     each("silent at 74, in prison", silent_prison),
     each("silent at 84 where only one feed came", silent_unseen),
+    each("silent at 84 without a card and never certified", silent_unknown),
     each("103 years old, seen at clinics only", aged_103),
     each("101 years old, at the desk 14 months ago", aged_101_certified_long_ago),
     each("117 years old", aged_117),
@@ -83,14 +84,23 @@ fn silent_84(s: &mut Scene<'_>) {
     s.hit("PEN-08", &actor);
 }
 
+/// Two lineages must be able to see somebody: here the medical feed, and a card that is never used.
+fn with_card(s: &mut Scene<'_>, actor: &Actor) {
+    let renewed = s.day(-60, 9);
+    s.renewal(actor, renewed, "in_person");
+}
+
 fn silent_74(s: &mut Scene<'_>) {
     let actor = silent(s, 74);
+    with_card(s, &actor);
     s.hit("PEN-08", &actor);
 }
 
-/// Two of 24 months are missing, which is less than a fifth.
+/// Two of 24 months are missing, which is less than a fifth; the two medical feeds are one source, and the
+/// certifications that were once made are the other.
 fn silent_partly_seen(s: &mut Scene<'_>) {
     let actor = silent_in(s, 84, places::PARTLY_SEEN);
+    s.certified(&actor, Some(-40), "01");
     s.hit("PEN-08", &actor);
 }
 
@@ -196,6 +206,12 @@ fn silent_unseen(s: &mut Scene<'_>) {
     s.excused("PEN-08", "X-COVERAGE", &actor);
 }
 
+/// Hospital and clinic are one feed, and no other knew the person.
+fn silent_unknown(s: &mut Scene<'_>) {
+    let actor = silent(s, 84);
+    s.excused("PEN-08", "X-COVERAGE", &actor);
+}
+
 // --- PEN-09 ---
 
 fn aged_103(s: &mut Scene<'_>) {
@@ -224,6 +240,7 @@ fn aged_116_certified(s: &mut Scene<'_>) {
 
 fn aged_104_silent(s: &mut Scene<'_>) {
     let actor = silent(s, 104);
+    with_card(s, &actor);
     s.hit("PEN-09", &actor);
     s.hit("PEN-08", &actor);
 }

@@ -18,7 +18,8 @@ pub(crate) const CASES: &[Case] = &[
     each("stopped one month late", stopped_with_lag),
     each("stopped three months late, everything recovered", stopped_late_recovered),
     each("stopped late after a death under another name", stopped_late_other_name),
-    each("paused after a death, then certified at the desk", paused_but_alive),
+    each("paused after a death, then in hospital", paused_but_alive),
+    each("stopped late after a death, and certified at the desk since", stopped_late_certified),
     each("stopped without a month on record", stopped_without_month),
     each("stopped for joining another scheme, no death", stopped_without_death),
     each("stopped late after a death that only a hospital tells", stopped_late_hospital_only),
@@ -30,7 +31,8 @@ pub(crate) const CASES: &[Case] = &[
     each("certificate and registry ten days apart", ten_days_apart),
     each("the registry gives the day of cancellation as day of death", registration_date),
     each("the certificate four months apart bears another name", certificate_other_name),
-    each("the hospital tells another day than the certificate", hospital_differs),
+    each("the hospital tells another month than the certificate", hospital_differs),
+    each("the hospital tells a day five days before the certificate's", hospital_near),
     each("the registry has no day of death", registry_without_day),
     each("the reissued certificate agrees with the registry", reissue_agrees),
     each("two strong signs of different sources after a registered death", wrongly_registered),
@@ -132,13 +134,24 @@ fn stopped_late_other_name(s: &mut Scene<'_>) {
     s.hit("ID-02", &actor);
 }
 
-/// The desk saw the person after the registered death: one strong sign.
+/// A hospital had the person after the registered death, two months ago.
 fn paused_but_alive(s: &mut Scene<'_>) {
     let actor = dead(s, Source::Registry, -9, -6);
     s.paused(&actor, -5);
-    s.certified(&actor, Some(-2), "01");
+    let (admitted, left) = (s.day(-2, 5), s.day(-2, 11));
+    s.own_stay(&actor, admitted, left);
     s.excused("PEN-05", "X-ALIVE", &actor);
     s.excused("PEN-01", "X-ALIVE", &actor);
+    s.hit("PEN-07", &actor);
+}
+
+/// A certification alone, at the desk too, proves nothing.
+fn stopped_late_certified(s: &mut Scene<'_>) {
+    let actor = dead(s, Source::Registry, -9, -6);
+    s.paused(&actor, -5);
+    s.certified(&actor, Some(-2), "01");
+    s.hit("PEN-05", &actor);
+    s.hit("PEN-01", &actor);
     s.hit("PEN-07", &actor);
 }
 
@@ -237,12 +250,20 @@ fn certificate_other_name(s: &mut Scene<'_>) {
     s.hit("ID-02", &actor);
 }
 
-/// Only grade A days are compared.
+/// A hospital's discharge as died is the earliest witness there is.
 fn hospital_differs(s: &mut Scene<'_>) {
     let actor = s.person();
     let (discharged, died) = (s.day(-6, 10), s.day(-3, 10));
     s.hospital_death(&actor, discharged);
     s.certificate(&actor, died);
+    s.hit("PEN-06", &actor);
+}
+
+fn hospital_near(s: &mut Scene<'_>) {
+    let actor = s.person();
+    let discharged = s.day(-6, 10);
+    s.hospital_death(&actor, discharged);
+    s.certificate(&actor, after(discharged, 5));
     s.near_miss("PEN-06", &actor);
 }
 

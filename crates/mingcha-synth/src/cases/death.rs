@@ -4,7 +4,7 @@
 use super::scene::{Actor, Scene};
 use super::{Case, Plant, each};
 use crate::calendar::{after, moment};
-use crate::records::{Fen, Text};
+use crate::records::{Fen, Registry, Text};
 use chrono::NaiveDate;
 
 /// Who tells of the death.
@@ -42,7 +42,7 @@ impl Source {
                 (&mut row.id_number, &mut row.name)
             }
             Self::Cremation => {
-                // The rule places the death three days before the cremation: on the day itself.
+                // The month of the cremation counts as the month of death; it is the same one here.
                 let row = s.cremation(actor, after(died, 3));
                 (&mut row.id_number, &mut row.name)
             }
@@ -91,12 +91,20 @@ const OWN: &[Case] = &[
     each("funeral grant paid, pension goes on", grant_and_pension),
     each("cancelled because the person moved away", moved_away),
     each("cancelled because the person is missing", missing),
-    each("cremated on the second of a month, so dead in the month before", cremated_early),
-    each("cremated on the fourth of a month, so dead in that month", cremated_later),
+    each("cremated on the second of a month, two months too many from the next on", cremated_early),
+    each("cremated on the second of a month, one month too many", cremated_later),
     each("the payee's number stands where the dead relative's should", applicant),
     each("the payee is the applicant for a relative", applied_for_relative),
     each("cremation without a name", nameless_cremation),
     each("certificate without a name", nameless_certificate),
+    each("a certificate made out on the wrong number was voided", voided_certificate),
+    each("a certificate was voided and issued again under another number", issued_again),
+    each("in hospital a month after the recorded death and never seen again", seen_once_more),
+    each("certified at the desk once after the recorded death", certified_after_death),
+    each("a survivor's pension drawn until two years after the death", survivors_own),
+    each("no payee entry left, and paid on", no_payee_entry),
+    each("a refund from before the debt", refund_before_debt),
+    each("the registry holds the former name that the payer has", former_name),
     each("a reissued certificate moved the death back", reissued_earlier),
     each("a reissued certificate moved the death on", reissued_later),
     each("died in the last minute of a month", last_minute),
@@ -349,22 +357,22 @@ fn missing(s: &mut Scene<'_>) {
     s.near_miss("PEN-01", &actor);
 }
 
-/// Three days before the second is the month before: two months too many.
+/// The day of the death is not known, so the month of the cremation counts as due.
 fn cremated_early(s: &mut Scene<'_>) {
     let actor = s.pensioner();
-    s.paid(&actor, -11, -2);
+    s.paid(&actor, -11, -1);
     s.payee(&actor).status = "3".into();
     let day = s.day(-3, 2);
     s.cremation(&actor, day);
     s.hit("PEN-02", &actor);
 }
 
-/// Three days before the fourth is the first of the same month: one month too many.
+/// Whoever is cremated on the second died a month earlier as often as not; nobody is charged with that month.
 fn cremated_later(s: &mut Scene<'_>) {
     let actor = s.pensioner();
     s.paid(&actor, -11, -2);
     s.payee(&actor).status = "3".into();
-    let day = s.day(-3, 4);
+    let day = s.day(-3, 2);
     s.cremation(&actor, day);
     s.excused("PEN-02", "X-LAG", &actor);
 }
@@ -408,6 +416,88 @@ fn nameless_certificate(s: &mut Scene<'_>) {
     let day = s.day(-6, 9);
     s.certificate(&actor, day).name = "".into();
     s.hit("PEN-03", &actor);
+}
+
+/// Nobody died: the office voided its slip.
+fn voided_certificate(s: &mut Scene<'_>) {
+    let actor = s.pensioner();
+    s.paid(&actor, -11, 0);
+    let day = s.day(-6, 9);
+    s.certificate(&actor, day).status = "作废".into();
+    s.near_miss("PEN-03", &actor);
+}
+
+/// The day was mistyped; the form was voided and the new one has a number of its own.
+fn issued_again(s: &mut Scene<'_>) {
+    let actor = s.pensioner();
+    s.paid(&actor, -11, 0);
+    let (wrong, died) = (s.day(-1, 9), s.day(-6, 9));
+    s.certificate(&actor, wrong).status = "作废".into();
+    let row = s.certificate(&actor, died);
+    row.certificate_no = format!("C97{}", row.certificate_no).into();
+    s.hit("PEN-03", &actor);
+}
+
+/// A stay proves life for its own month and no more.
+fn seen_once_more(s: &mut Scene<'_>) {
+    let actor = dead(s, Source::Registry, -11, 0);
+    let (admitted, left) = (s.day(-9, 5), s.day(-9, 11));
+    s.own_stay(&actor, admitted, left);
+    s.hit("PEN-01", &actor);
+    s.hit("PEN-07", &actor);
+}
+
+/// What a clerk typed is no proof of life: both the payments and the certification are to be looked into.
+fn certified_after_death(s: &mut Scene<'_>) {
+    let actor = dead(s, Source::Registry, -6, 0);
+    s.certified(&actor, Some(-1), "01");
+    s.hit("PEN-01", &actor);
+    s.hit("PEN-07", &actor);
+}
+
+/// The survivor drew month by month while alive; the entitlement ended with the survivor.
+fn survivors_own(s: &mut Scene<'_>) {
+    let actor = s.pensioner();
+    for month in -11..=0 {
+        s.payment(&actor, actor.scheme, "survivor", month);
+    }
+    let died = s.day(-5, 9);
+    s.cancel(&actor, "1", after(died, 12), Some(died));
+    s.hit("PEN-01", &actor);
+}
+
+/// No table carries a second name for the number, and none contradicts the registry.
+fn no_payee_entry(s: &mut Scene<'_>) {
+    let actor = s.person();
+    s.paid(&actor, -11, 0);
+    let died = s.day(-5, 9);
+    s.cancel(&actor, "1", after(died, 12), Some(died));
+    s.hit("PEN-01", &actor);
+}
+
+/// What came back before the death was for something else.
+fn refund_before_debt(s: &mut Scene<'_>) {
+    let actor = dead(s, Source::Registry, -5, 0);
+    let (basic, personal) = Scene::monthly(&actor, actor.scheme);
+    let credited = s.day(-9, 16);
+    s.refund(&actor, None, 5 * (basic + personal.unwrap_or_default())).credited_date = Some(credited);
+    s.hit("PEN-01", &actor);
+}
+
+/// One person, two names in turn, both in the registry.
+fn former_name(s: &mut Scene<'_>) {
+    let actor = dead(s, Source::Registry, -5, 0);
+    let former = s.registry(&actor).clone();
+    let (name, moved) = (s.strange_name(&actor), s.day(-200, 9));
+    s.registry(&actor).name = name.into();
+    s.rows.registry.push(Registry {
+        cancel_category: "3".into(),
+        cancel_date: Some(moved),
+        death_date: None,
+        ..former
+    });
+    s.hit("PEN-01", &actor);
+    s.excused("ID-02", "X-FORMER", &actor);
 }
 
 /// Two versions of one certificate.

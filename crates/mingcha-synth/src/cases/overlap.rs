@@ -10,6 +10,9 @@ use crate::records::Fen;
 pub(crate) const CASES: &[Case] = &[
     each("imprisoned ten months ago, paid all the time", imprisoned),
     each("imprisoned and released, paid for six months inside", imprisoned_and_released),
+    each("in short detention for four months", detained),
+    each("a term that runs on, and seen at the desk since", released_early),
+    each("held and not charged", not_charged),
     each("imprisoned under the old number of 15 digits", imprisoned_old_number),
     each("suspended sentence", suspended),
     each("under public surveillance", under_control),
@@ -46,6 +49,7 @@ pub(crate) const CASES: &[Case] = &[
     each("only back-pay after the grant", grant_then_backpay),
     each("the months after the grant were refunded", grant_then_refunded),
     each("one month after the grant", grant_then_one_month),
+    each("the grant last month, and this month's pension", grant_in_transit),
     each("no pension after the grant", grant_at_the_end),
     each("the grant failed at the bank", grant_failed),
     each("two strangers share an account", strangers_share),
@@ -88,6 +92,32 @@ fn imprisoned_old_number(s: &mut Scene<'_>) {
     s.hit("PEN-10", &actor);
 }
 
+/// Short detention stops the pension like any other imprisonment.
+fn detained(s: &mut Scene<'_>) {
+    let actor = paid(s);
+    let (start, end) = (s.day(-7, 10), s.day(-2, 5));
+    s.custody(&actor, "detention", start, Some(end));
+    s.hit("PEN-10", &actor);
+}
+
+/// The end of a term is computed and no release. Whoever was at the desk is free.
+fn released_early(s: &mut Scene<'_>) {
+    let actor = s.pensioner();
+    s.paid(&actor, -5, 0);
+    s.certified(&actor, Some(-5), "01");
+    let (start, end) = (s.day(-40, 10), s.day(12, 9));
+    s.custody(&actor, "imprisonment", start, None).term_end = Some(end);
+    s.excused("PEN-10", "X-RELEASED", &actor);
+}
+
+/// What is withheld from somebody who is not charged is due.
+fn not_charged(s: &mut Scene<'_>) {
+    let actor = paid(s);
+    let (start, end) = (s.day(-7, 10), s.day(-2, 5));
+    s.custody(&actor, "pretrial", start, Some(end)).release_type = "无罪".into();
+    s.excused("PEN-10", "X-ACQUIT", &actor);
+}
+
 /// Sentences not served in prison keep the pension.
 fn outside(s: &mut Scene<'_>, kind: &'static str) {
     let actor = paid(s);
@@ -121,7 +151,7 @@ fn imprisoned_other_name(s: &mut Scene<'_>) {
     s.hit("ID-02", &actor);
 }
 
-/// The pension was paused; what was paid for months inside is an adjustment.
+/// The pension was rightly paused, and then months inside were made up, which they are not to be.
 fn imprisoned_backpay(s: &mut Scene<'_>) {
     let actor = s.pensioner();
     s.paid(&actor, -11, -9);
@@ -133,7 +163,7 @@ fn imprisoned_backpay(s: &mut Scene<'_>) {
         row.adjust_type = "13".into();
         row.paid_date = Some(paid);
     }
-    s.excused("PEN-10", "X-BACKPAY", &actor);
+    s.hit("PEN-10", &actor);
 }
 
 fn imprisoned_refunded(s: &mut Scene<'_>) {
@@ -199,12 +229,13 @@ fn two_schemes_other_name(s: &mut Scene<'_>) {
     s.hit("ID-02", &actor);
 }
 
+/// What month the money is for decides, not the way it was sent.
 fn two_schemes_backpay(s: &mut Scene<'_>) {
     let actor = in_two(s, (-11, -4), "110", (-3, 0));
     for month in -3..=0 {
         s.payment(&actor, "170", "basic", month).adjust_type = "11".into();
     }
-    s.excused("PEN-12", "X-BACKPAY", &actor);
+    s.hit("PEN-12", &actor);
 }
 
 /// What the residents' scheme paid in the common months came back.
@@ -373,7 +404,7 @@ fn grant_then_backpay(s: &mut Scene<'_>) {
     for month in -5..=-3 {
         s.payment(&actor, actor.scheme, "basic", month).adjust_type = "11".into();
     }
-    s.excused("PEN-17", "X-BACKPAY", &actor);
+    s.hit("PEN-17", &actor);
 }
 
 fn grant_then_refunded(s: &mut Scene<'_>) {
@@ -383,9 +414,15 @@ fn grant_then_refunded(s: &mut Scene<'_>) {
     s.excused("PEN-17", "X-CLAWED", &actor);
 }
 
+/// The payer knew of the death: months later a single month is no transit.
 fn grant_then_one_month(s: &mut Scene<'_>) {
     let actor = granted(s, -6, -5);
     s.payee(&actor).status = "3".into();
+    s.hit("PEN-17", &actor);
+}
+
+fn grant_in_transit(s: &mut Scene<'_>) {
+    let actor = granted(s, -1, 0);
     s.excused("PEN-17", "X-LAG", &actor);
 }
 
@@ -445,19 +482,20 @@ fn marry(s: &mut Scene<'_>, head: &Actor, spouse: &Actor) {
     row.relation = "10".into();
 }
 
+/// One household may have one account, whoever its members are.
 fn father_and_son_share(s: &mut Scene<'_>) {
     let father = paid(s);
     let son = joins(s, &father);
     marry(s, &father, &son);
     s.registry(&son).relation = "20".into();
-    shared(s, &father);
+    not_shared(s, &father, Some("X-FAMILY"));
 }
 
 fn couple_shares(s: &mut Scene<'_>) {
     let head = paid(s);
     let spouse = joins(s, &head);
     marry(s, &head, &spouse);
-    not_shared(s, &head, Some("X-SPOUSE"));
+    not_shared(s, &head, Some("X-FAMILY"));
 }
 
 fn care_home_shares(s: &mut Scene<'_>) {

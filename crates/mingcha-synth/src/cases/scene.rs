@@ -420,6 +420,7 @@ impl<'a> Scene<'a> {
             Refund {
                 id_number: actor.number().into(),
                 period_month: month,
+                scheme: "".into(),
                 amount: Some(Fen(fen)),
                 state: "1".into(),
                 credited_date: Some(credited),
@@ -442,6 +443,7 @@ impl<'a> Scene<'a> {
             Certificate {
                 certificate_no: format!("C99{:010}", actor.serial).into(),
                 version: Some(1),
+                status: "有效".into(),
                 id_number: actor.number().into(),
                 name: actor.name.clone().into(),
                 death_time: Some(moment(died, 400)),
@@ -567,6 +569,7 @@ impl<'a> Scene<'a> {
                 custody_start: Some(start),
                 custody_end: end,
                 place: "归湖监狱".into(),
+                ..Custody::default()
             },
         )
     }
