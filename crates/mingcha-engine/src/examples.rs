@@ -8,6 +8,7 @@ use chrono::{Datelike, Days, NaiveDate};
 use mingcha_intake::{MemoryTables, Tables, identity};
 use mingcha_rules::rule::{CaseKind, ExampleCase, ExampleSex, Examples, ExpectedFinding, Scalar};
 use mingcha_rules::{Contract, FieldType, Finding, Library, LoadedRule, OutcomeKind, Text};
+use rayon::prelude::*;
 
 use crate::report::{RunOptions, RunReport, Silent};
 
@@ -38,18 +39,18 @@ impl ExampleResult {
 
 /// Runs the examples of all rules, or of those that `only` names. Ordered by rule and case.
 pub fn test_examples(library: &Library, only: &[String]) -> Vec<ExampleResult> {
-    let mut results = Vec::new();
-    for loaded in library.rules.iter().filter(|r| only.is_empty() || only.contains(&r.rule.id)) {
-        for case in &loaded.rule.examples.cases {
-            results.push(ExampleResult {
-                rule_id: loaded.rule.id.clone(),
-                name: case.name.clone(),
-                kind: case.kind,
-                faults: run_case(library, loaded, case).err().unwrap_or_default(),
-            });
-        }
-    }
-    results
+    // Cases are small worlds of their own: what takes time is planning, so they run side by side.
+    let chosen = library.rules.iter().filter(|r| only.is_empty() || only.contains(&r.rule.id));
+    let cases: Vec<_> = chosen.flat_map(|r| r.rule.examples.cases.iter().map(move |case| (r, case))).collect();
+    cases
+        .into_par_iter()
+        .map(|(loaded, case)| ExampleResult {
+            rule_id: loaded.rule.id.clone(),
+            name: case.name.clone(),
+            kind: case.kind,
+            faults: run_case(library, loaded, case).err().unwrap_or_default(),
+        })
+        .collect()
 }
 
 fn run_case(library: &Library, loaded: &LoadedRule, case: &ExampleCase) -> Result<(), Vec<Text>> {
