@@ -195,10 +195,12 @@ fn is_valid(number: &str) -> bool {
 #[test]
 fn without_dirt_every_number_is_valid_and_nobody_is_registered_twice() {
     let (folder, report) = city(&CityOptions { dirt: false, ..options(CityFormat::Parquet) });
-    let rows = parquet_texts(folder.path(), "household_registry", &["id_number"]);
+    let rows = parquet_texts(folder.path(), "household_registry", &["id_number", "cancel_category"]);
     assert_eq!(rows.len() as u64, report.rows["household_registry"]);
     let numbers: BTreeSet<&str> = rows.iter().map(|r| r[0].as_str()).collect();
-    assert_eq!(numbers.len(), rows.len());
+    // Who moved may have an older entry under a former name.
+    let here = || rows.iter().filter(|r| r[1] != "3").map(|r| r[0].as_str());
+    assert_eq!(here().collect::<BTreeSet<_>>().len(), here().count());
     // The cases about old numbers keep 15 digits.
     assert!(numbers.iter().filter(|n| n.len() == 18).all(|n| is_valid(n)));
     assert!(numbers.iter().all(|n| n.len() == 18 || n.len() == 15));
