@@ -171,7 +171,7 @@ fn a_night_upon_another_answers_like_a_night_in_full() {
 
     let paid = rows[40].split(',').next().unwrap().to_owned();
     let mut rows = world.rows("death_certificates");
-    rows.push(format!("C889999999999,1,{paid},某人,2025-01-03 01:17:00,望川区人民医院,2025-01-03,"));
+    rows.push(format!("C889999999999,1,有效,{paid},某人,2025-01-03 01:17:00,望川区人民医院,2025-01-03,"));
     world.write_rows("death_certificates", &rows);
     world.night("somebody who is paid has died");
     rows.pop();

@@ -1,6 +1,7 @@
 //! What in a rule depends on the day it is run for. Most rules ask for the day in one way only, "not after the run
-//! date": `to_day(h.admit_time) <= $as_of`. Between two days such a comparison comes out otherwise only for rows whose
-//! date lies between them; so of a rule that asks in no other way only the persons of such rows need be looked at again.
+//! date": `to_day(h.admit_time) <= $as_of`, or so many months before it: `l.last_seen >= add_months($as_of, 0 - 6)`.
+//! Between two days such a comparison comes out otherwise only for rows whose date lies between them; so of a rule that
+//! asks in no other way only the persons of such rows need be looked at again.
 //!
 //! Read off the plan as the SQL was written, before anything is folded together: every literal that equals the day
 //! must be one side of a comparison whose other side can only be a value of certain columns of datasets. Whatever is
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Date32Type, Int32Type, TimeUnit, TimestampNanosecondType};
-use chrono::NaiveDate;
+use chrono::{Datelike, Months, NaiveDate, TimeDelta};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
@@ -30,6 +31,31 @@ pub(crate) struct Compared {
     pub column: String,
     /// A value that equals the day counts as before it (`<=`), or as after it (`<`).
     pub day_is_before: bool,
+    /// What is made of the day before the column is compared with it, in this order.
+    pub shifts: Vec<Shift>,
+}
+
+/// Another day that follows from the day; a later day never gives an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shift {
+    /// `add_months`.
+    Months(i64),
+    /// `add_days`.
+    Days(i64),
+    /// `month_start`.
+    MonthStart,
+}
+
+impl Shift {
+    fn of(self, day: NaiveDate) -> Option<NaiveDate> {
+        let months = |n: i64| Some(Months::new(u32::try_from(n.unsigned_abs()).ok()?));
+        match self {
+            Self::Months(n) if n < 0 => day.checked_sub_months(months(n)?),
+            Self::Months(n) => day.checked_add_months(months(n)?),
+            Self::Days(n) => day.checked_add_signed(TimeDelta::try_days(n)?),
+            Self::MonthStart => day.with_day(1),
+        }
+    }
 }
 
 /// What a plan reads as tables and is no dataset: the plan behind it, or nothing where it is not to be looked through.
@@ -60,6 +86,20 @@ fn is_date(expr: &Expr, inputs: &[&LogicalPlan]) -> bool {
     expr.get_type(&schema).is_ok_and(|t| t == DataType::Date32)
 }
 
+/// A whole number as it is written, a difference of two included.
+fn whole_number(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(n), _) => *n,
+        Expr::Literal(ScalarValue::Int32(n), _) => n.map(i64::from),
+        Expr::Cast(cast) => whole_number(&cast.expr),
+        Expr::Negative(inner) => whole_number(inner)?.checked_neg(),
+        Expr::BinaryExpr(binary) if binary.op == Operator::Minus => {
+            whole_number(&binary.left)?.checked_sub(whole_number(&binary.right)?)
+        }
+        _ => None,
+    }
+}
+
 struct Reading<'a> {
     day: i32,
     text: String,
@@ -75,21 +115,25 @@ impl Reading<'_> {
         if let Expr::BinaryExpr(binary) = expr
             && matches!(binary.op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
         {
-            let other = match (self.is_day(&binary.left), self.is_day(&binary.right)) {
-                (true, false) => Some(&binary.right),
-                (false, true) => Some(&binary.left),
+            let other = match (self.shifted_day(&binary.left), self.shifted_day(&binary.right)) {
+                (Some(shifts), None) => Some((&binary.right, shifts, false)),
+                (None, Some(shifts)) => Some((&binary.left, shifts, true)),
                 _ => None,
             };
-            if let Some(other) = other {
+            if let Some((other, shifts, day_is_right)) = other {
                 let mut columns = Columns::new();
-                let day_is_right = self.is_day(&binary.right);
                 // `x <= day` and `x > day` cut behind the day, `x < day` and `x >= day` before it.
                 let day_is_before = matches!(binary.op, Operator::LtEq | Operator::Gt) == day_is_right;
                 let understood = self.note(other, inputs, out)
                     && is_date(other, inputs)
                     && self.values(other, inputs, &mut columns);
                 let noted = columns.into_iter();
-                out.extend(noted.map(|(dataset, column)| Compared { dataset, column, day_is_before }));
+                out.extend(noted.map(|(dataset, column)| Compared {
+                    dataset,
+                    column,
+                    day_is_before,
+                    shifts: shifts.clone(),
+                }));
                 return understood;
             }
         }
@@ -114,6 +158,23 @@ impl Reading<'_> {
             Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 => self.is_day(&cast.expr),
             _ => false,
         }
+    }
+
+    /// What is made of the day in `expr`, where it is nothing but the day or a day that follows from it.
+    fn shifted_day(&self, expr: &Expr) -> Option<Vec<Shift>> {
+        if self.is_day(expr) {
+            return Some(Vec::new());
+        }
+        let Expr::ScalarFunction(call) = expr else { return None };
+        let mut shifts = self.shifted_day(call.args.first()?)?;
+        let n = || call.args.get(1).and_then(whole_number);
+        shifts.push(match call.name() {
+            "add_months" => Shift::Months(n()?),
+            "add_days" => Shift::Days(n()?),
+            "month_start" => Shift::MonthStart,
+            _ => return None,
+        });
+        Some(shifts)
     }
 
     /// Whether `expr` can only be NULL or the day of a value of columns of datasets; these are noted.
@@ -226,7 +287,12 @@ pub(crate) fn between(
     if tables.rows(dataset).is_none() {
         return Ok(out);
     }
-    let (one, other) = (functions::day_of(days.0), functions::day_of(days.1));
+    let shifted = |day: NaiveDate| compared.shifts.iter().try_fold(day, |day, shift| shift.of(day));
+    let (Some(one), Some(other)) = (shifted(days.0), shifted(days.1)) else {
+        // A day that no calendar has: nothing is known of who is concerned.
+        return Ok(Between { persons: Vec::new(), elsewhere: true });
+    };
+    let (one, other) = (functions::day_of(one), functions::day_of(other));
     let (from, to) = (one.min(other), one.max(other));
     let (from, to) = if compared.day_is_before { (from + 1, to) } else { (from, to - 1) };
     let by_person = is_by_person(tables, dataset);
@@ -306,7 +372,10 @@ mod tests {
         assert!(!matches!(compiled.spread, Spread::Everywhere));
         let plans = Plans::from([("v", Some(&view.written)), ("w", None)]);
         let found = compared(&compiled.written, DAY_TEXT.parse().unwrap(), &plans)?;
-        let mark = |c: &Compared| if c.day_is_before { "" } else { "<" };
+        let mark = |c: &Compared| {
+            let shifts: String = c.shifts.iter().map(|s| format!(" {s:?}")).collect();
+            format!("{}{shifts}", if c.day_is_before { "" } else { "<" })
+        };
         Some(found.iter().map(|c| format!("{}.{}{}", c.dataset, c.column, mark(c))).collect())
     }
 
@@ -319,6 +388,9 @@ mod tests {
             ("SELECT a.pid FROM a WHERE $as_of >= a.d", &["a.d"]),
             ("SELECT a.pid FROM a WHERE $as_of > a.d OR a.d IS NULL", &["a.d<"]),
             ("SELECT a.pid FROM a WHERE to_day(a.t) <= $as_of", &["a.t"]),
+            ("SELECT a.pid FROM a WHERE a.d >= add_months($as_of, 0 - 6)", &["a.d< Months(-6)"]),
+            ("SELECT a.pid FROM a WHERE a.d < month_start(add_days($as_of, 3))", &["a.d< Days(3) MonthStart"]),
+            ("SELECT v.pid FROM v WHERE v.d <= add_months($as_of, 1)", &["a.t Months(1)"]),
             ("SELECT a.pid, CASE WHEN a.d <= $as_of THEN a.e END AS x FROM a", &["a.d"]),
             (
                 "SELECT a.pid FROM a JOIN b ON b.pid = a.pid AND b.e <= $as_of WHERE coalesce(a.d, a.e) <= $as_of",
@@ -348,13 +420,23 @@ mod tests {
     }
 
     #[test]
+    fn a_later_day_never_gives_an_earlier_one() {
+        let first = NaiveDate::from_ymd_opt(2023, 12, 25).unwrap();
+        for shift in [Shift::Months(-6), Shift::Months(1), Shift::Days(-40), Shift::MonthStart] {
+            let days: Vec<NaiveDate> = first.iter_days().take(800).map(|d| shift.of(d).unwrap()).collect();
+            assert!(days.is_sorted(), "{shift:?}");
+        }
+    }
+
+    #[test]
     fn whatever_else_is_done_with_the_day_depends_on_it() {
         for text in [
             "SELECT a.pid, $as_of AS day FROM a",
             "SELECT a.pid FROM a WHERE a.d = $as_of",
             "SELECT a.pid FROM a WHERE a.d BETWEEN a.e AND $as_of",
             "SELECT a.pid FROM a WHERE add_days(a.d, 3) <= $as_of",
-            "SELECT a.pid FROM a WHERE a.d <= add_days($as_of, 3)",
+            "SELECT a.pid FROM a WHERE a.d <= add_days($as_of, days_between(a.e, a.d))",
+            "SELECT a.pid FROM a WHERE add_months($as_of, 1) <= add_months($as_of, 2)",
             "SELECT a.pid FROM a WHERE coalesce(a.d, $as_of) <= a.e",
             "SELECT a.pid FROM a WHERE days_between(a.d, $as_of) > 3",
             // Midnight of the day is not the day.
