@@ -213,10 +213,9 @@ impl Claim {
             && self.counter.as_ref().is_none_or(|d| f.counter_evidence.iter().any(|row| row.dataset == *d))
             && self.shows.as_ref().is_none_or(|w| rows().any(|row| row.columns.values().any(|v| v == w)))
             && self.warns.as_ref().is_none_or(|d| {
-                report
-                    .outcomes
-                    .iter()
-                    .any(|o| o.rule_id == f.rule_id && o.warnings.iter().any(|w| format!("{w:?}").contains(d)))
+                report.outcomes.iter().any(|o| {
+                    o.rule_id == f.rule_id && o.warnings.iter().any(|w| format!("{w:?}").contains(d))
+                })
             })
     }
 }
@@ -236,8 +235,8 @@ fn differences(world: &World, report: Option<&RunReport>) -> Vec<String> {
     let mut wrong: BTreeMap<(String, String), String> = BTreeMap::new();
     for claim in &world.must {
         let (rule, name) = claim.key();
-        let holds = report
-            .map_or(claim.says == Verdict::Silent, |report| claim.holds(report, &subject(name)));
+        let holds =
+            report.map_or(claim.says == Verdict::Silent, |report| claim.holds(report, &subject(name)));
         if !holds {
             let now = report.map_or("refused".to_owned(), |report| said(report, rule, &subject(name)));
             wrong.insert((rule.to_owned(), name.to_owned()), now);
@@ -250,7 +249,9 @@ fn differences(world: &World, report: Option<&RunReport>) -> Vec<String> {
             .find(|(_, id)| **id == finding.subject_id)
             .map_or(finding.subject_id.as_str(), |(name, _)| name);
         let wanted = world.must.iter().any(|c| {
-            c.key().1 == name && (c.rule == finding.rule_id || (c.rule == "*" && report.is_some_and(|report| c.fits(finding, report))))
+            c.key().1 == name
+                && (c.rule == finding.rule_id
+                    || (c.rule == "*" && report.is_some_and(|report| c.fits(finding, report))))
         });
         let open = world.may.iter().any(|m| m.rule == finding.rule_id && m.who == name);
         if !wanted && !open {

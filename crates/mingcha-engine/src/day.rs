@@ -389,7 +389,10 @@ mod tests {
             ("SELECT a.pid FROM a WHERE $as_of > a.d OR a.d IS NULL", &["a.d<"]),
             ("SELECT a.pid FROM a WHERE to_day(a.t) <= $as_of", &["a.t"]),
             ("SELECT a.pid FROM a WHERE a.d >= add_months($as_of, 0 - 6)", &["a.d< Months(-6)"]),
-            ("SELECT a.pid FROM a WHERE a.d < month_start(add_days($as_of, 3))", &["a.d< Days(3) MonthStart"]),
+            (
+                "SELECT a.pid FROM a WHERE a.d < month_start(add_days($as_of, 3))",
+                &["a.d< Days(3) MonthStart"],
+            ),
             ("SELECT v.pid FROM v WHERE v.d <= add_months($as_of, 1)", &["a.t Months(1)"]),
             ("SELECT a.pid, CASE WHEN a.d <= $as_of THEN a.e END AS x FROM a", &["a.d"]),
             (

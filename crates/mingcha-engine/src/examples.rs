@@ -41,7 +41,8 @@ impl ExampleResult {
 pub fn test_examples(library: &Library, only: &[String]) -> Vec<ExampleResult> {
     // Cases are small worlds of their own: what takes time is planning, so they run side by side.
     let chosen = library.rules.iter().filter(|r| only.is_empty() || only.contains(&r.rule.id));
-    let cases: Vec<_> = chosen.flat_map(|r| r.rule.examples.cases.iter().map(move |case| (r, case))).collect();
+    let cases: Vec<_> =
+        chosen.flat_map(|r| r.rule.examples.cases.iter().map(move |case| (r, case))).collect();
     cases
         .into_par_iter()
         .map(|(loaded, case)| ExampleResult {

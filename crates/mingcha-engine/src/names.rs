@@ -80,8 +80,28 @@ const VARIANTS: &str = "\
 
 /// Characters by which one syllable of a name from another language is written now so, now so.
 const SYLLABLES: &[&str] = &[
-    "买麦迈", "布不卜", "都杜", "吐图土", "逊荪孙", "依伊", "力里利丽历立", "艾爱", "曼满", "木穆", "苏素", "甫普夫福",
-    "努奴", "克柯科", "沙莎夏", "尼妮", "提体铁", "汗罕", "古姑", "热日", "吾乌", "阿啊",
+    "买麦迈",
+    "布不卜",
+    "都杜",
+    "吐图土",
+    "逊荪孙",
+    "依伊",
+    "力里利丽历立",
+    "艾爱",
+    "曼满",
+    "木穆",
+    "苏素",
+    "甫普夫福",
+    "努奴",
+    "克柯科",
+    "沙莎夏",
+    "尼妮",
+    "提体铁",
+    "汗罕",
+    "古姑",
+    "热日",
+    "吾乌",
+    "阿啊",
 ];
 
 /// Grades two names of one number. `None` and blanks mean that a source does not give the name.
@@ -142,7 +162,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 fn is_dot(c: char) -> bool {
-    matches!(c, '·' | '•' | '‧' | '・' | '.' | '。' | '●' | '∙' | '⋅' | '˙' | '﹒' | '．' | '｡' | '-' | '\'')
+    matches!(c, '·' | '•' | '‧' | '・' | '.' | '。' | '●' | '∙' | '⋅' | '˙' | '\u{307}' | '﹒' | '．' | '｡' | '-' | '\'')
 }
 
 /// A character that some system could not store, or masked.
@@ -189,10 +209,7 @@ fn folded(part: &[char]) -> Vec<char> {
 
 fn fold(c: char) -> char {
     static FORMS: LazyLock<BTreeMap<char, char>> = LazyLock::new(|| {
-        VARIANTS
-            .split_whitespace()
-            .filter_map(|pair| pair.chars().next().zip(pair.chars().nth(1)))
-            .collect()
+        VARIANTS.split_whitespace().filter_map(|pair| pair.chars().next().zip(pair.chars().nth(1))).collect()
     });
     FORMS.get(&c).copied().unwrap_or(c)
 }
