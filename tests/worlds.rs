@@ -118,7 +118,7 @@ fn worlds() -> Vec<PathBuf> {
 fn run(library: &Library, world: &Path) -> Option<RunReport> {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("store");
-    let options = PrepareOptions::new(&world.join("data"), &store, library.contracts.clone());
+    let options = PrepareOptions::new(world.join("data"), &store, library.contracts.clone());
     prepare(&options, &Quiet).ok()?;
     let tables: Arc<dyn Tables> = Arc::new(Store::open(&store).unwrap());
     Some(mingcha_engine::run(&tables, library, &RunOptions::new(as_of()), &Silent).unwrap())

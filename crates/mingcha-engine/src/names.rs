@@ -162,7 +162,24 @@ fn is_invisible(c: char) -> bool {
 }
 
 fn is_dot(c: char) -> bool {
-    matches!(c, '·' | '•' | '‧' | '・' | '.' | '。' | '●' | '∙' | '⋅' | '˙' | '\u{307}' | '﹒' | '．' | '｡' | '-' | '\'')
+    matches!(
+        c,
+        '·' | '•'
+            | '‧'
+            | '・'
+            | '.'
+            | '。'
+            | '●'
+            | '∙'
+            | '⋅'
+            | '˙'
+            | '\u{307}'
+            | '﹒'
+            | '．'
+            | '｡'
+            | '-'
+            | '\''
+    )
 }
 
 /// A character that some system could not store, or masked.
