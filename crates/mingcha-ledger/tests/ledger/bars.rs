@@ -216,14 +216,8 @@ fn nobody_waives_approves_or_takes_back_a_waiver_of_what_they_handled() {
     };
     let desk = at(&finding, &policy, &[]);
     let waiver = |requester: &str, approver: &str| Waiver {
-        rule: Some(RULE.to_owned()),
         area: Some("880102".to_owned()),
-        reason: "known".to_owned(),
-        requester: requester.to_owned(),
-        approver: approver.to_owned(),
-        from: DAY.to_owned(),
-        expires: "2027-01-01".to_owned(),
-        ..Waiver::default()
+        ..in_advance(None, requester, approver)
     };
     let waive = |waiver: &Waiver, who: &str| {
         desk.open().waive(waiver, &policy, acts(who, DAY)).map_err(|fault| fault.code)
